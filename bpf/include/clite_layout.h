@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What the datapath and the library both see: keys and values of the maps.
+ *
+ * Compiled by clang for BPF and by the C compiler for the library. Padding is
+ * explicit, sizes are asserted, byte order is in the type. DP_LAYOUT is the
+ * version of everything in this file: change one, change the other. */
+#ifndef CLITE_LAYOUT_H
+#define CLITE_LAYOUT_H
+
+#include <linux/types.h>
+
+#define DP_LAYOUT 1
+
+#define DP_SUBSCRIBERS 8
+
+/* An address of either family; IPv4 stands in the first four bytes, the rest
+ * is zero. */
+union dp_ip {
+	__u8 b[16];
+	__be32 v4;
+	__be32 w[4];
+};
+
+/* ---- instance ---------------------------------------------------------- */
+
+/* One subscriber to events. A slot is free, or its owner is dead, when the
+ * lease is over. */
+struct dp_slot {
+	__u64 lease;	   /* jiffies64 until which the owner wants events */
+	__u32 types;	   /* bit per event type: 1 << DP_EV_* */
+	__u32 aggregation; /* DP_AGG_* */
+	__u32 pid;	   /* owner, for people */
+	__u32 pad;
+};
+
+#define DP_CONTROL_CLSACT 1 /* programs are attached by clsact, not TCX */
+#define DP_CONTROL_NEIGH 2
+
+struct dp_control {
+	__u32 layout; /* DP_LAYOUT */
+	__u32 epoch;  /* bit 0 names the live slot of every endpoint */
+	__u64 revision; /* grows with every change of state by any process */
+	__u32 slots;	/* bit per subscriber slot that may be in use */
+	__u32 every;	/* bit per slot that wants every packet */
+	__u32 dirty;	/* a writer has begun and not ended: the next one repairs */
+	__u32 flags;	/* DP_CONTROL_* */
+	__u64 jiffies;	/* jiffies64 when the clock program last ran */
+	struct dp_slot slot[DP_SUBSCRIBERS];
+	__u32 next_identity; /* never hand a number out twice in a row */
+	__u32 next_cidr;
+	__u32 next_rule;
+	__u32 next_service;
+};
+
+/* Aggregation levels: numbers of Cilium's --monitor-aggregation. */
+#define DP_AGG_NONE 0
+#define DP_AGG_MEDIUM 3
+
+/* ---- endpoints --------------------------------------------------------- */
+
+/* What changes with a commit: two of these per endpoint, control.epoch names
+ * the live one. */
+struct dp_ep_slot {
+	__u32 gen;     /* flows remember it; another number: evaluate again */
+	__u32 identity;
+	__u32 egress;  /* policy number; 0: not enforced */
+	__u32 ingress;
+};
+
+#define DP_EP_USED 1
+#define DP_EP_V4 2
+#define DP_EP_V6 4
+#define DP_EP_PEER 8	  /* deliver with bpf_redirect_peer (veth) */
+#define DP_EP_LEARN 16 /* learn the MAC from the endpoint's packets */
+
+struct dp_ep {
+	struct dp_ep_slot slot[2];
+	__u32 ifindex;	  /* host-side device */
+	__u8 mac[6];	  /* the endpoint's own; zero: not known */
+	__u8 host_mac[6]; /* host-side device's; answers ARP and ND */
+	__u16 flags;
+	__u16 pad;
+	union dp_ip v6;
+	__be32 v4;
+	__u32 pad2[6];
+};
+
+/* Index 0 of the endpoint map is no endpoint: it stands for everything
+ * outside. Its gen grows when ipcache changes. */
+
+/* ---- addresses --------------------------------------------------------- */
+
+struct dp_addr_key {
+	union dp_ip ip;
+	__u8 family; /* 4 or 6 */
+	__u8 pad[3];
+};
+
+struct dp_addr {
+	__u32 identity; /* of an address that is no endpoint */
+	__u32 ep;	/* endpoint, 0: none */
+};
+
+/* Longest prefix. prefixlen counts the 32 bits before the address. */
+struct dp_ipcache_key {
+	__u32 prefixlen;
+	__u8 family;
+	__u8 pad[3];
+	union dp_ip ip;
+};
+
+/* ---- policy ------------------------------------------------------------ */
+
+/* Protocols have small numbers in port intervals. */
+#define DP_PP_TCP 0
+#define DP_PP_UDP 1
+#define DP_PP_SCTP 2
+#define DP_PP_ICMP 3	  /* the type stands for the port */
+#define DP_PP_ICMPV6 4 /* the type stands for the port */
+
+struct dp_policy {
+	__u32 ports; /* first of its intervals in the ports map */
+	__u32 nports; /* 0: one class, 0 */
+	__u8 verdict; /* where no verdict entry says otherwise */
+	__u8 pad[3];
+	__u32 rule; /* cookie of that */
+};
+
+/* Sorted by start; an interval ends where the next begins. The first starts
+ * at 0. */
+struct dp_port_interval {
+	__u32 start; /* DP_PP_* << 16 | port or ICMP type, host byte order */
+	__u32 class;
+};
+
+struct dp_peer_key {
+	__u32 policy;
+	__u32 identity;
+};
+/* value: __u32 peer class; a missing entry is class 0 */
+
+struct dp_verdict_key {
+	__u32 policy;
+	__u32 peer_class;
+	__u32 port_class;
+};
+
+#define DP_VERDICT_DENY 0 /* nothing allows: drop reason 133 */
+#define DP_VERDICT_ALLOW 1
+#define DP_VERDICT_DENIED 2 /* a deny rule says so: drop reason 181 */
+
+/* Cilium's policy match types. */
+#define DP_MATCH_NONE 0
+#define DP_MATCH_L3 1
+#define DP_MATCH_L3_L4 2
+#define DP_MATCH_L4 3
+#define DP_MATCH_ALL 4
+#define DP_MATCH_L3_PROTO 5
+#define DP_MATCH_PROTO 6
+
+struct dp_verdict {
+	__u8 verdict;
+	__u8 match; /* DP_MATCH_* of the deciding rule */
+	__u16 pad;
+	__u32 rule; /* cookie */
+};
+
+/* ---- services ---------------------------------------------------------- */
+
+struct dp_service_key {
+	union dp_ip ip;
+	__be16 port;
+	__u8 proto; /* IPPROTO_* */
+	__u8 family;
+};
+
+#define DP_ALG_RANDOM 1 /* numbers of Cilium's lb4_service */
+#define DP_ALG_MAGLEV 2
+
+struct dp_service {
+	__u32 id;     /* 1 and up; index into the generations */
+	__u32 gen;
+	__u32 table;  /* first slot in the slots map */
+	__u32 nslots; /* 0: no back end */
+	__u32 alg;
+};
+
+struct dp_backend {
+	union dp_ip ip;
+	__be16 port;
+	__u8 family;
+	__u8 state;    /* 0: active, as Cilium numbers them */
+	__u32 service; /* id of the service it belongs to; 0: free */
+};
+
+/* ---- flows ------------------------------------------------------------- */
+
+/* Where a packet was seen. Part of the key, so that a packet from outside
+ * can never use the entry of an endpoint's. */
+#define DP_SCOPE_ENDPOINT 0 /* from the endpoint behind ifindex */
+#define DP_SCOPE_HOST 1     /* to an endpoint, made by this host */
+#define DP_SCOPE_WORLD 2    /* to an endpoint, come from elsewhere */
+#define DP_SCOPE_REPLY 4    /* ICMP echo reply: the ports of ICMP are id and this */
+
+struct dp_flow4_key {
+	__be32 saddr;
+	__be32 daddr;
+	__be16 sport;
+	__be16 dport;
+	__u32 ifindex; /* 0 unless DP_SCOPE_ENDPOINT */
+	__u8 proto;
+	__u8 scope;
+	__u16 pad;
+};
+
+struct dp_flow6_key {
+	union dp_ip saddr;
+	union dp_ip daddr;
+	__be16 sport;
+	__be16 dport;
+	__u32 ifindex;
+	__u8 proto;
+	__u8 scope;
+	__u16 pad;
+};
+
+#define DP_FLOW_REPLY 1    /* the answering direction */
+#define DP_FLOW_NAT 2      /* rewrite addresses and ports */
+#define DP_FLOW_HAIRPIN 4  /* an endpoint reaches itself by a service */
+#define DP_FLOW_TCP_OPEN 8 /* something other than a SYN was seen */
+#define DP_FLOW_CLOSING 16 /* FIN or RST in this direction */
+#define DP_FLOW_NEIGH 32   /* out by neighbour redirect, not the stack */
+#define DP_FLOW_PAIR 64    /* has an entry for the other direction */
+
+/* One direction of an admitted flow: all that its packets need. The first 64
+ * bytes are what the fast path reads. */
+struct dp_flow {
+	__u64 packets;
+	__u64 bytes;
+	__u64 seen;	/* jiffies64 of the last packet */
+	__u32 lifetime; /* in jiffies after that */
+	__u16 src_ep;	/* 0: outside */
+	__u16 dst_ep;
+	__u32 src_gen;
+	__u32 dst_gen;
+	__u32 service; /* 0: none */
+	__u32 service_gen;
+	__u8 flags;	 /* DP_FLOW_* */
+	__u8 tcp_seen;	 /* TCP flags seen in this direction, ORed */
+	__u8 pair_scope; /* DP_SCOPE_* of the other direction's key */
+	__u8 pad;
+	__u32 oif; /* DP_FLOW_NEIGH */
+	__u64 reported; /* jiffies64 of the last event */
+	union dp_ip nat_saddr;
+	union dp_ip nat_daddr;
+	__be16 nat_sport;
+	__be16 nat_dport;
+	__u32 backend; /* 0: none */
+	__u32 src_identity;
+	__u32 dst_identity;
+	__u32 egress_rule;
+	__u32 ingress_rule;
+	__u64 created; /* jiffies64 */
+};
+
+struct dp_frag_key {
+	union dp_ip saddr;
+	union dp_ip daddr;
+	__u32 id;
+	__u32 ifindex;
+	__u8 proto;
+	__u8 scope;
+	__u8 family;
+	__u8 pad;
+};
+
+struct dp_frag {
+	__be16 sport;
+	__be16 dport;
+	__u8 scope; /* DP_SCOPE_REPLY of the first fragment */
+	__u8 pad[3];
+};
+
+/* ---- events ------------------------------------------------------------ */
+
+/* Event types: Cilium's monitor numbers. */
+#define DP_EV_DROP 1
+#define DP_EV_TRACE 4
+#define DP_EV_VERDICT 5
+
+#define DP_EVF_IPV6 1
+#define DP_EVF_REPLY 2   /* the packet answers: known for traces */
+#define DP_EVF_REPLY_KNOWN 4
+#define DP_EVF_XLATED 8  /* orig_* hold what was there before translation */
+#define DP_EVF_L4 16	    /* ports (or ICMP type and code) are valid */
+#define DP_EVF_END 32    /* the flow's last event */
+
+struct dp_event_rec {
+	__u64 time; /* CLOCK_BOOTTIME, ns */
+	__u8 type;  /* DP_EV_* */
+	__u8 subtype; /* drop reason or trace point, Cilium's numbers */
+	__u8 reason;  /* trace: Cilium's trace reason; verdict: match type */
+	__u8 dir;     /* 1 ingress, 2 egress, 0 not known */
+	__u8 verdict; /* verdict event: DP_VERDICT_* */
+	__u8 proto;
+	__u8 tcp_flags;
+	__u8 flags; /* DP_EVF_* */
+	__u16 src_ep;
+	__u16 dst_ep;
+	__u32 src_identity;
+	__u32 dst_identity;
+	__u32 egress_rule; /* cookies of what decided; 0: none */
+	__u32 ingress_rule;
+	__u32 ifindex;
+	__u32 len; /* of the packet */
+	__be16 sport; /* ICMP: type << 8 | code in host order stands in dport */
+	__be16 dport;
+	union dp_ip saddr; /* as the packet left (after translation) */
+	union dp_ip daddr;
+	union dp_ip orig_addr; /* address before translation: the service's */
+	__be16 orig_port;
+	__u16 line; /* drop: where in the datapath */
+	__u8 file;
+	__u8 pad[3];
+	__u64 packets; /* of the flow in this direction, this one included */
+	__u64 bytes;
+};
+
+/* ---- counters ---------------------------------------------------------- */
+
+struct dp_counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* Index of the metrics map: (reason << 2 | direction); reason 0: forwarded. */
+#define DP_METRICS (256 << 2)
+
+/* ---- the library's own state ------------------------------------------- */
+
+/* Objects as blobs in pieces: what the datapath does not need to know. */
+struct dp_store_key {
+	__u32 kind;
+	__u32 id;
+	__u32 gen; /* of the blob; 0 is the head record */
+	__u32 piece;
+};
+
+#define DP_STORE_PIECE 240
+
+struct dp_store_value {
+	__u8 bytes[DP_STORE_PIECE];
+};
+
+#define DP_ASSERT_SIZE(type, size) \
+	_Static_assert(sizeof(struct type) == (size), #type " has another size")
+DP_ASSERT_SIZE(dp_slot, 24);
+DP_ASSERT_SIZE(dp_control, 40 + 24 * DP_SUBSCRIBERS + 16);
+DP_ASSERT_SIZE(dp_ep, 96);
+DP_ASSERT_SIZE(dp_addr_key, 20);
+DP_ASSERT_SIZE(dp_ipcache_key, 24);
+DP_ASSERT_SIZE(dp_policy, 16);
+DP_ASSERT_SIZE(dp_service_key, 20);
+DP_ASSERT_SIZE(dp_service, 20);
+DP_ASSERT_SIZE(dp_backend, 24);
+DP_ASSERT_SIZE(dp_flow4_key, 20);
+DP_ASSERT_SIZE(dp_flow6_key, 44);
+DP_ASSERT_SIZE(dp_flow, 128);
+DP_ASSERT_SIZE(dp_frag_key, 44);
+DP_ASSERT_SIZE(dp_event_rec, 120);
+_Static_assert(__builtin_offsetof(struct dp_flow, nat_saddr) == 64, "hot half");
+
+#endif

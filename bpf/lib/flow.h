@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The flow table: conntrack, translation, policy cache and route cache in one. */
+#pragma once
+
+#include "maps.h"
+
+static __always_inline void flow4_key(const struct pkt *p, struct dp_flow4_key *key)
+{
+	key->saddr = p->saddr.v4;
+	key->daddr = p->daddr.v4;
+	key->sport = p->sport;
+	key->dport = p->dport;
+	key->ifindex = p->ifindex;
+	key->proto = p->proto;
+	key->scope = p->scope;
+	key->pad = 0;
+}
+
+static __always_inline void flow6_key(const struct pkt *p, struct dp_flow6_key *key)
+{
+	key->saddr = p->saddr;
+	key->daddr = p->daddr;
+	key->sport = p->sport;
+	key->dport = p->dport;
+	key->ifindex = p->ifindex;
+	key->proto = p->proto;
+	key->scope = p->scope;
+	key->pad = 0;
+}
+
+static __always_inline struct dp_flow *flow_lookup(const struct pkt *p)
+{
+	if (p->family == 4) {
+		struct dp_flow4_key key;
+
+		flow4_key(p, &key);
+		return bpf_map_lookup_elem(&flow4, &key);
+	} else {
+		struct dp_flow6_key key;
+
+		flow6_key(p, &key);
+		return bpf_map_lookup_elem(&flow6, &key);
+	}
+}
+
+static __always_inline long flow_insert(const struct pkt *p, const struct dp_flow *f)
+{
+	if (p->family == 4) {
+		struct dp_flow4_key key;
+
+		flow4_key(p, &key);
+		return bpf_map_update_elem(&flow4, &key, f, BPF_ANY);
+	} else {
+		struct dp_flow6_key key;
+
+		flow6_key(p, &key);
+		return bpf_map_update_elem(&flow6, &key, f, BPF_ANY);
+	}
+}
+
+static __always_inline void flow_delete(const struct pkt *p)
+{
+	if (p->family == 4) {
+		struct dp_flow4_key key;
+
+		flow4_key(p, &key);
+		bpf_map_delete_elem(&flow4, &key);
+	} else {
+		struct dp_flow6_key key;
+
+		flow6_key(p, &key);
+		bpf_map_delete_elem(&flow6, &key);
+	}
+}
+
+/* An entry carries its own end; what is over is not there. */
+static __always_inline int flow_alive(const struct dp_flow *f, u64 now)
+{
+	/* seen may be a tick ahead, written by another CPU */
+	return (long)(now - f->seen) <= (long)f->lifetime;
+}
+
+/* Do the policies that admitted the flow still stand? epoch: read once for a
+ * packet, so that it sees one commit at both of its ends. */
+static __always_inline int flow_current(const struct dp_flow *f, u32 epoch)
+{
+	struct dp_ep *src = ep_get(f->src_ep), *dst = ep_get(f->dst_ep);
+
+	if (!src || !dst)
+		return 0;
+	return src->slot[epoch & 1].gen == f->src_gen && dst->slot[epoch & 1].gen == f->dst_gen;
+}
+
+static __always_inline int flow_service_current(const struct dp_flow *f)
+{
+	u32 id = f->service, *gen;
+
+	if (likely(!id))
+		return 1;
+	gen = bpf_map_lookup_elem(&service_gens, &id);
+	return gen && *gen == f->service_gen;
+}
+
+/* Every packet that passes: exact also when several CPUs carry one flow. */
+static __always_inline void flow_count(struct dp_flow *f, u32 len, u64 now)
+{
+	__sync_fetch_and_add(&f->packets, 1);
+	__sync_fetch_and_add(&f->bytes, len);
+	if (f->seen != now)
+		f->seen = now;
+}
+
+static __always_inline u32 flow_lifetime(u8 proto, u8 flags)
+{
+	u32 s = CT_ANY;
+
+	if (proto == IPPROTO_TCP)
+		s = flags & DP_FLOW_TCP_OPEN ? CT_TCP_ESTABLISHED : CT_TCP_SYN;
+	return s * cfg_hz;
+}
+
+/* The packet as the other direction of the flow sends it: what it becomes by
+ * translation, swapped. */
+static __always_inline void flow_pair(const struct pkt *p, const struct dp_flow *f,
+				      struct pkt *pair)
+{
+	struct dp_ep *dst;
+
+	*pair = *p;
+	if (f->flags & DP_FLOW_NAT) {
+		pair->saddr = f->nat_daddr;
+		pair->daddr = f->nat_saddr;
+		pair->sport = f->nat_dport;
+		pair->dport = f->nat_sport;
+	} else {
+		pair->saddr = p->daddr;
+		pair->daddr = p->saddr;
+		pair->sport = p->dport;
+		pair->dport = p->sport;
+	}
+	pair->scope = f->pair_scope;
+	if (is_icmp(p) && !(p->scope & DP_SCOPE_REPLY))
+		pair->scope |= DP_SCOPE_REPLY;
+	pair->ifindex = 0;
+	if (f->pair_scope == DP_SCOPE_ENDPOINT) {
+		dst = ep_get(f->dst_ep);
+		if (dst)
+			pair->ifindex = dst->ifindex;
+	}
+}
+
+/* TCP state after a packet with these flags. Both entries of a flow look after
+ * their own direction; the other one is asked only when a flow closes. q: for
+ * the pair's packet. */
+static __always_inline void flow_tcp(const struct pkt *p, struct dp_flow *f, struct pkt *q)
+{
+	u8 flags = p->tcp_flags;
+	struct dp_flow *pair;
+
+	f->tcp_seen |= flags;
+	if (!(flags & TCP_SYN))
+		f->flags |= DP_FLOW_TCP_OPEN;
+	if (flags & (TCP_FIN | TCP_RST) && f->flags & DP_FLOW_PAIR) {
+		f->flags |= DP_FLOW_CLOSING;
+		flow_pair(p, f, q);
+		pair = flow_lookup(q);
+		if (pair && flags & TCP_RST &&
+		    !(f->tcp_seen & TCP_SYN && pair->tcp_seen & TCP_SYN))
+			pair->flags |= DP_FLOW_CLOSING;
+		if (pair && pair->flags & DP_FLOW_CLOSING)
+			pair->lifetime = f->lifetime = CT_TCP_CLOSE * cfg_hz;
+		return;
+	}
+	if (!(f->flags & DP_FLOW_CLOSING))
+		f->lifetime = flow_lifetime(IPPROTO_TCP, f->flags);
+}
+
+/* A SYN where either side has begun to close opens another connection. */
+static __always_inline int flow_reopened(const struct pkt *p, const struct dp_flow *f,
+					 struct pkt *q)
+{
+	struct dp_flow *pair;
+
+	if (p->proto != IPPROTO_TCP || (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		return 0;
+	if (f->flags & DP_FLOW_CLOSING)
+		return 1;
+	if (!(f->flags & DP_FLOW_PAIR))
+		return 0;
+	flow_pair(p, f, q);
+	pair = flow_lookup(q);
+	return pair && pair->flags & DP_FLOW_CLOSING;
+}

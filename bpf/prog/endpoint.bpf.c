@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The programs of an instance: one set for all its devices.
+ *
+ * from_endpoint: ingress of an endpoint's host-side device: what it sends.
+ * to_endpoint:   egress of that device: what the host's stack sends to it.
+ * from_netdev:   ingress of an uplink: what the world sends to endpoints.
+ * clock:         run by the library to learn what jiffies64 is.
+ */
+#include "common.h"
+
+#include "deliver.h"
+#include "event.h"
+#include "slow.h"
+
+static __always_inline struct scratch *scratch_get(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+/* May an established flow's packet take the short way? */
+static __always_inline int fast_check(const struct dp_flow *f, u8 proto, u8 tcp_flags, u64 now)
+{
+	struct dp_control *ctl = control_get();
+
+	if (!ctl || !flow_current(f, READ_ONCE(ctl->epoch)) || !flow_alive(f, now) ||
+	    !flow_service_current(f))
+		return 0;
+	if (proto == IPPROTO_TCP &&
+	    (tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) || !(f->flags & DP_FLOW_TCP_OPEN)))
+		return 0;
+	/* An event is due. */
+	if (ctl->slots &&
+	    (ctl->every || now - f->reported >= (u64)REPORT_INTERVAL * cfg_hz))
+		return 0;
+	return 1;
+}
+
+static __always_inline int verdict(int ret)
+{
+	return ret == ACT_REDIRECT ? TC_ACT_REDIRECT : ret == ACT_PASS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
+
+/* A plain packet of an established flow; -1: the slow path knows. */
+static __always_inline int fast4(struct __sk_buff *skb, u32 hook, u8 scope)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct iphdr *ip = data + L3;
+	struct dp_flow4_key key = {};
+	u32 l4_len = sizeof(struct udphdr);
+	struct dp_flow *f;
+	union dp_ip daddr;
+	u8 proto, flags = 0;
+	__be16 *port;
+	u64 now;
+	int ret;
+
+	if ((void *)(ip + 1) + sizeof(struct udphdr) > end)
+		return -1;
+	proto = ip->protocol;
+	port = (void *)(ip + 1);
+	if (*(u8 *)ip != 0x45 || ip->frag_off & bpf_htons(IP_MF | IP_OFFSET))
+		return -1;
+	if (proto == IPPROTO_TCP) {
+		struct tcphdr *tcp = (void *)(ip + 1);
+
+		if ((void *)(tcp + 1) > end || tcp->doff < 5)
+			return -1;
+		flags = ((u8 *)tcp)[13];
+		l4_len = tcp->doff * 4;
+	} else if (proto != IPPROTO_UDP) {
+		return -1;
+	}
+	if (bpf_ntohs(ip->tot_len) < sizeof(*ip) + l4_len ||
+	    bpf_ntohs(ip->tot_len) + L3 > skb->len)
+		return -1;
+
+	key.saddr = ip->saddr;
+	key.daddr = ip->daddr;
+	key.sport = port[0];
+	key.dport = port[1];
+	key.ifindex = hook == HOOK_FROM_ENDPOINT ? skb->ifindex : 0;
+	key.proto = proto;
+	key.scope = scope;
+	f = bpf_map_lookup_elem(&flow4, &key);
+	now = bpf_jiffies64();
+	if (!f || !fast_check(f, proto, flags, now))
+		return -1;
+
+	flow_count(f, skb->len, now);
+	count(0, hook_dir(hook), skb->len);
+	daddr.v4 = key.daddr;
+	if (f->flags & DP_FLOW_NAT) {
+		if (nat_ipv4(skb, proto, L3 + sizeof(*ip), FRAG_NONE, f->nat_saddr.v4,
+			     f->nat_daddr.v4, f->nat_sport, f->nat_dport))
+			return -2 - DROP_WRITE_ERROR;
+		daddr.v4 = f->nat_daddr.v4;
+	}
+	ret = deliver(skb, f, 4, &daddr, hook == HOOK_TO_ENDPOINT);
+	return ret < 0 ? ret - 2 : ret;
+}
+
+static __always_inline int fast6(struct __sk_buff *skb, u32 hook, u8 scope)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ipv6hdr *ip = data + L3;
+	struct dp_flow6_key key = {};
+	u32 l4_len = sizeof(struct udphdr);
+	struct dp_flow *f;
+	u8 proto, flags = 0;
+	__be16 *port;
+	u64 now;
+	int ret;
+
+	if ((void *)(ip + 1) + sizeof(struct udphdr) > end)
+		return -1;
+	proto = ip->nexthdr;
+	port = (void *)(ip + 1);
+	if (*(u8 *)ip >> 4 != 6)
+		return -1;
+	if (proto == IPPROTO_TCP) {
+		struct tcphdr *tcp = (void *)(ip + 1);
+
+		if ((void *)(tcp + 1) > end || tcp->doff < 5)
+			return -1;
+		flags = ((u8 *)tcp)[13];
+		l4_len = tcp->doff * 4;
+	} else if (proto != IPPROTO_UDP) {
+		return -1;
+	}
+	if (bpf_ntohs(ip->payload_len) < l4_len ||
+	    bpf_ntohs(ip->payload_len) + L3 + sizeof(*ip) > skb->len)
+		return -1;
+
+	__builtin_memcpy(&key.saddr, &ip->saddr, 16);
+	__builtin_memcpy(&key.daddr, &ip->daddr, 16);
+	key.sport = port[0];
+	key.dport = port[1];
+	key.ifindex = hook == HOOK_FROM_ENDPOINT ? skb->ifindex : 0;
+	key.proto = proto;
+	key.scope = scope;
+	f = bpf_map_lookup_elem(&flow6, &key);
+	now = bpf_jiffies64();
+	if (!f || !fast_check(f, proto, flags, now))
+		return -1;
+
+	flow_count(f, skb->len, now);
+	count(0, hook_dir(hook), skb->len);
+	if (f->flags & DP_FLOW_NAT) {
+		if (nat_ipv6(skb, proto, L3 + sizeof(*ip), FRAG_NONE, &f->nat_saddr,
+			     &f->nat_daddr, f->nat_sport, f->nat_dport))
+			return -2 - DROP_WRITE_ERROR;
+		key.daddr = f->nat_daddr;
+	}
+	ret = deliver(skb, f, 6, &key.daddr, hook == HOOK_TO_ENDPOINT);
+	return ret < 0 ? ret - 2 : ret;
+}
+
+static __always_inline struct scratch *scratch_begin(struct __sk_buff *skb, u32 hook, u8 scope)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s)
+		return NULL;
+	__builtin_memset(&s->p, 0, sizeof(s->p));
+	__builtin_memset(&s->src, 0, sizeof(s->src));
+	__builtin_memset(&s->dst, 0, sizeof(s->dst));
+	__builtin_memset(&s->r, 0, sizeof(s->r));
+	s->reply = 0;
+	s->p.scope = scope;
+	s->p.ifindex = hook == HOOK_FROM_ENDPOINT ? skb->ifindex : 0;
+	s->p.hook_ifindex = skb->ifindex;
+	return s;
+}
+
+static __always_inline int ip_packet(struct __sk_buff *skb, u32 hook, u8 scope)
+{
+	struct scratch *s;
+	int ret;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		ret = fast4(skb, hook, scope);
+	else
+		ret = fast6(skb, hook, scope);
+	if (likely(ret >= 0))
+		return verdict(ret);
+	s = scratch_begin(skb, hook, scope);
+	if (!s)
+		return TC_ACT_SHOT;
+	if (ret < -1) {
+		/* dropped on the way out: only the reason is known */
+		ret += 2;
+		DROP(&s->p, FILE_DELIVER, 0);
+		s->p.family = skb->protocol == bpf_htons(ETH_P_IP) ? 4 : 6;
+	} else {
+		ret = slow_path(skb, s, hook);
+	}
+	if (ret < 0)
+		return drop(skb, s, -ret, hook_dir(hook));
+	return verdict(ret);
+}
+
+static __always_inline int drop_early(struct __sk_buff *skb, u32 hook, u32 reason)
+{
+	struct scratch *s = scratch_begin(skb, hook, 0);
+
+	if (!s)
+		return TC_ACT_SHOT;
+	DROP(&s->p, FILE_ENDPOINT, 0);
+	return drop(skb, s, reason, hook_dir(hook));
+}
+
+static __always_inline int is_ip(struct __sk_buff *skb)
+{
+	return skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6);
+}
+
+SEC("tc")
+int clite_from_endpoint(struct __sk_buff *skb)
+{
+	if (unlikely(skb->vlan_present))
+		return drop_early(skb, HOOK_FROM_ENDPOINT, DROP_VLAN_FILTERED);
+	if (likely(is_ip(skb)))
+		return ip_packet(skb, HOOK_FROM_ENDPOINT, DP_SCOPE_ENDPOINT);
+	if (skb->protocol == bpf_htons(ETH_P_ARP)) {
+		u32 key = skb->ifindex, *id = bpf_map_lookup_elem(&devices, &key);
+		int ret = id ? arp_answer(skb, ep_get(*id)) : -DROP_EP_NOT_READY;
+
+		return ret < 0 ? drop_early(skb, HOOK_FROM_ENDPOINT, -ret) : verdict(ret);
+	}
+	return drop_early(skb, HOOK_FROM_ENDPOINT, DROP_UNKNOWN_L3);
+}
+
+SEC("tc")
+int clite_to_endpoint(struct __sk_buff *skb)
+{
+	/* Judged where it came in, and sent here by a redirect. */
+	if (unlikely(cfg_mark && skb->mark == cfg_mark)) {
+		skb->mark = 0;
+		return TC_ACT_UNSPEC;
+	}
+	if (unlikely(skb->vlan_present))
+		return drop_early(skb, HOOK_TO_ENDPOINT, DROP_VLAN_FILTERED);
+	if (likely(is_ip(skb)))
+		return ip_packet(skb, HOOK_TO_ENDPOINT,
+				 skb->ingress_ifindex ? DP_SCOPE_WORLD : DP_SCOPE_HOST);
+	if (skb->protocol == bpf_htons(ETH_P_ARP))
+		return TC_ACT_UNSPEC;
+	return drop_early(skb, HOOK_TO_ENDPOINT, DROP_UNKNOWN_L3);
+}
+
+SEC("tc")
+int clite_from_netdev(struct __sk_buff *skb)
+{
+	if (skb->vlan_present || !is_ip(skb))
+		return TC_ACT_UNSPEC;
+	return ip_packet(skb, HOOK_FROM_NETDEV, DP_SCOPE_WORLD);
+}
+
+SEC("tc")
+int clite_clock(struct __sk_buff *skb)
+{
+	struct dp_control *ctl = control_get();
+
+	(void)skb;
+	if (ctl)
+		ctl->jiffies = bpf_jiffies64();
+	return TC_ACT_UNSPEC;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/** \file
+ * Services: one address and port in front of many back ends.
+ *
+ * Packets of endpoints to a service's address go to one of its back ends, replies
+ * come back from the service's address. A flow keeps its back end as long as
+ * that is there.
+ *
+ * Thread class of this group: strict.
+ */
+#ifndef CILIUM_LITE_SERVICE_H
+#define CILIUM_LITE_SERVICE_H
+
+#include <cilium-lite/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** \name How a back end is chosen; numbers of Cilium's load balancer.
+ * @{ */
+#define CLITE_LB_RANDOM 1u
+#define CLITE_LB_MAGLEV 2u /**< by a hash of the flow: consistent when back ends change */
+/** @} */
+
+/** \name States of a back end; numbers of Cilium's.
+ * @{ */
+#define CLITE_BACKEND_ACTIVE 0u
+#define CLITE_BACKEND_TERMINATING 1u /**< keeps its flows, gets no new ones */
+#define CLITE_BACKEND_QUARANTINED 2u /**< keeps its flows, gets no new ones */
+#define CLITE_BACKEND_MAINTENANCE 3u /**< keeps its flows, gets no new ones */
+/** @} */
+
+/** A back end. @since 0.1 */
+struct clite_backend {
+	const char *address; /**< of the service's family */
+	uint16_t port;	     /**< 0: the service's */
+	uint16_t weight;     /**< share of new flows; 0: 1 */
+	uint32_t state;	     /**< CLITE_BACKEND_* */
+};
+
+/** A service to make or to change. @since 0.1 */
+struct clite_service_opts {
+	size_t sz;		/**< sizeof(struct clite_service_opts) */
+	const char *address;	/**< IPv4 or IPv6 */
+	const char *name;	/**< for people and events, such as "default/web"; NULL: none */
+	const struct clite_backend *backends;
+	size_t nbackends;	/**< 0: packets are dropped with Cilium's reason 158 */
+	uint32_t protocol;	/**< IPPROTO_TCP or IPPROTO_UDP; 0: TCP */
+	uint32_t algorithm;	/**< CLITE_LB_*; 0: random */
+	uint16_t port;		/**< 1 to 65535 */
+	uint16_t reserved;	/**< must be 0 */
+	uint32_t id;		/**< number wanted for a new service; 0: the next free one */
+};
+
+/** A service as it is. @since 0.1 */
+struct clite_service_info {
+	size_t sz;
+	uint32_t id;	    /**< 1 and up */
+	uint32_t protocol;
+	uint32_t algorithm;
+	uint16_t port;
+	uint16_t reserved;
+	const char *address;
+	const char *name;   /**< "" if none */
+	const struct clite_backend *backends;
+	size_t nbackends;
+};
+
+/** Make a service, or change the one of this address, port and protocol: at
+ * once and whole. Flows of back ends that are gone are given up; the others
+ * stay.
+ *
+ * \param ret_id  its number; may be NULL
+ * \retval -EINVAL a bad address, port, protocol, state or option; families mixed
+ * \retval -EEXIST the wanted number is another service's
+ * \retval -ENOSPC a map is full: the text names it and its size
+ * \retval -ECHILD called in a child after fork(2)
+ * \retval -ESTALE the instance was destroyed
+ * \retval -EBUSY another process is changing the instance and did not end within 5 s
+ * @since 0.1
+ */
+CLITE_API int clite_service_update(struct clite_ctx *ctx, const struct clite_service_opts *opts,
+				   uint32_t *ret_id);
+
+/** Remove a service.
+ * \retval -ENOENT no such service
+ * \retval -EINVAL, -ECHILD, -ESTALE, -EBUSY as above
+ * @since 0.1
+ */
+CLITE_API int clite_service_delete(struct clite_ctx *ctx, uint32_t id);
+
+/** Look at one service.
+ * \param ret  borrowed, valid until the next call on ctx
+ * \retval -ENOENT no such service
+ * \retval -EINVAL, -ECHILD, -ESTALE as above
+ * @since 0.1
+ */
+CLITE_API int clite_service_get(struct clite_ctx *ctx, uint32_t id,
+				const struct clite_service_info **ret);
+
+/** Call cb for each service, by number.
+ * \param cb  gets a borrowed struct, valid during the call; must not use ctx; a
+ *	      negative return ends the walk and is returned
+ * \retval -EINVAL, -ECHILD, -ESTALE as above
+ * \return number of services
+ * @since 0.1
+ */
+CLITE_API int clite_service_list(struct clite_ctx *ctx,
+				 int (*cb)(const struct clite_service_info *info, void *userdata),
+				 void *userdata);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <net/if.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+
+#include "api/ctx.h"
+
+/* ---- entering ------------------------------------------------------------- */
+
+int ctx_enter(struct clite_ctx *ctx)
+{
+	struct stat st;
+
+	if (!ctx)
+		return -EINVAL;
+	if (ctx->pid != getpid())
+		return -ECHILD;
+	if (ctx->walking)
+		return -EDEADLK;
+	err_clear(&ctx->err);
+	if (!ctx->gone && ctx->dp->lock_fd >= 0 && !fstat(ctx->dp->lock_fd, &st) && !st.st_nlink)
+		ctx->gone = true;
+	if (ctx->gone)
+		return err_set(&ctx->err, ESTALE, "instance '%s' was destroyed", ctx->dp->name);
+	return 0;
+}
+
+int ctx_read(struct clite_ctx *ctx)
+{
+	int r = ctx_enter(ctx);
+
+	return r ?: state_refresh(&ctx->st, &ctx->err);
+}
+
+int ctx_begin(struct clite_ctx *ctx)
+{
+	int r = ctx_enter(ctx);
+
+	return r ?: state_begin(&ctx->st, &ctx->err);
+}
+
+int ctx_end(struct clite_ctx *ctx, int ret)
+{
+	state_end(&ctx->st, ret >= 0);
+	if (ret == -ENOMEM && !ctx->err.text)
+		err_set(&ctx->err, ENOMEM, "no memory");
+	return ret;
+}
+
+int ctx_lend(struct clite_ctx *ctx, void *memory)
+{
+	if (!memory)
+		return -ENOMEM;
+	free(ctx->lent);
+	ctx->lent = memory;
+	return 0;
+}
+
+/* ---- open, close ------------------------------------------------------------ */
+
+#define OPEN_FLAGS                                                                                \
+	(CLITE_OPEN_CREATE | CLITE_OPEN_EXCLUSIVE | CLITE_OPEN_EPHEMERAL | CLITE_OPEN_CLSACT |    \
+	 CLITE_OPEN_MOUNT_BPFFS | CLITE_OPEN_NEIGH)
+
+static bool name_ok(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n >= 1 && n <= 63 && name[0] != '.' &&
+	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") ==
+		       n;
+}
+
+static int size_check(uint32_t *n, uint32_t preset, uint32_t max, const char *what,
+		      struct errtext *err)
+{
+	if (!*n)
+		*n = preset;
+	if (*n > max)
+		return err_set(err, EINVAL, "%s: %u is too many, at most %u", what, *n, max);
+	return 0;
+}
+
+static int params_fill(const char *name, struct clite_open_opts *o, struct dp_params *p,
+		       struct errtext *err)
+{
+	int r;
+
+	if (o->flags & ~OPEN_FLAGS)
+		return err_set(err, EINVAL, "unknown flags 0x%x", o->flags & ~OPEN_FLAGS);
+	if (!name && !(o->flags & CLITE_OPEN_EPHEMERAL))
+		return err_set(err, EINVAL, "an instance that is not ephemeral needs a name");
+	if (name && !name_ok(name))
+		return err_set(err, EINVAL,
+			       "'%s' is no name for an instance: 1 to 63 of A-Z a-z 0-9 _ . -, not beginning with a dot",
+			       name);
+	if (o->flags & CLITE_OPEN_EPHEMERAL &&
+	    o->flags & (CLITE_OPEN_EXCLUSIVE | CLITE_OPEN_MOUNT_BPFFS))
+		return err_set(err, EINVAL,
+			       "an ephemeral instance is always new and pins nothing: neither EXCLUSIVE nor MOUNT_BPFFS fits");
+	r = size_check(&o->flows4, 131072, 1 << 26, "flows4", err);
+	if (!r)
+		r = size_check(&o->flows6, 65536, 1 << 26, "flows6", err);
+	if (!r)
+		r = size_check(&o->endpoints, 4095, 65535, "endpoints", err);
+	if (!r)
+		r = size_check(&o->services, 16384, 1 << 20, "services", err);
+	if (!r)
+		r = size_check(&o->policies, 8192, 1 << 20, "policies", err);
+	*p = (struct dp_params){
+		.name = name,
+		.bpffs = o->bpffs,
+		.create = o->flags & CLITE_OPEN_CREATE,
+		.exclusive = o->flags & CLITE_OPEN_EXCLUSIVE,
+		.ephemeral = o->flags & CLITE_OPEN_EPHEMERAL,
+		.clsact = o->flags & CLITE_OPEN_CLSACT,
+		.mount = o->flags & CLITE_OPEN_MOUNT_BPFFS,
+		.neigh = o->flags & CLITE_OPEN_NEIGH,
+		.flows4 = o->flows4,
+		.flows6 = o->flows6,
+		.endpoints = o->endpoints,
+		.services = o->services,
+		.policies = o->policies,
+	};
+	return r;
+}
+
+static int loop_open(struct clite_ctx *ctx, struct errtext *err)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	ctx->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	ctx->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (ctx->epoll_fd < 0 || ctx->timer_fd < 0 ||
+	    epoll_ctl(ctx->epoll_fd, EPOLL_CTL_ADD, ctx->timer_fd, &ev) < 0)
+		return err_set(err, errno, "cannot make an event loop: %s", strerror(errno));
+	return 0;
+}
+
+static int ctx_open(const char *name, struct clite_open_opts *o, struct clite_ctx **ret,
+		    struct errtext *err)
+{
+	struct clite_ctx *ctx = calloc(1, sizeof(*ctx));
+	struct dp_params p;
+	int r;
+
+	if (!ctx)
+		return -ENOMEM;
+	ctx->refs = 1;
+	ctx->pid = getpid();
+	ctx->epoll_fd = ctx->timer_fd = -1;
+	r = params_fill(name, o, &p, err);
+	if (!r)
+		r = dp_open(&p, &ctx->dp, err);
+	if (!r) {
+		ctx->st.dp = ctx->dp;
+		r = loop_open(ctx, err);
+	}
+	if (!r)
+		r = state_refresh(&ctx->st, err);
+	if (r) {
+		clite_close(ctx);
+		return r;
+	}
+	*ret = ctx;
+	return 0;
+}
+
+int clite_open(const char *name, const struct clite_open_opts *opts, struct clite_ctx **ret)
+{
+	struct clite_open_opts o;
+	struct errtext err = {};
+	int r = opts_copy(&o, sizeof(o), opts);
+
+	if (r || !ret)
+		return -EINVAL;
+	r = ctx_open(name, &o, ret, &err);
+	if (r && o.errbuf && o.errbuf_size)
+		snprintf(o.errbuf, o.errbuf_size, "%s", err.text ?: clite_strerror(r));
+	err_clear(&err);
+	return r;
+}
+
+struct clite_ctx *clite_ref(struct clite_ctx *ctx)
+{
+	if (ctx)
+		ctx->refs++;
+	return ctx;
+}
+
+struct clite_ctx *clite_close(struct clite_ctx *ctx)
+{
+	if (!ctx || --ctx->refs)
+		return NULL;
+	if (ctx->dp) {
+		state_clear(&ctx->st);
+		/* In a child the attachments are the parent's. */
+		if (ctx->pid != getpid())
+			ctx->dp->nlinks = 0;
+		dp_close(ctx->dp);
+	}
+	closep(&ctx->epoll_fd);
+	closep(&ctx->timer_fd);
+	free(ctx->lent);
+	err_clear(&ctx->err);
+	free(ctx);
+	return NULL;
+}
+
+int clite_destroy(struct clite_ctx *ctx)
+{
+	int r = ctx_begin(ctx);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < ctx->st.neps; i++) {
+		dp_detach(ctx->dp, PROG_FROM_ENDPOINT, ctx->st.eps[i]->ifindex);
+		dp_detach(ctx->dp, PROG_TO_ENDPOINT, ctx->st.eps[i]->ifindex);
+	}
+	for (size_t i = 0; i < ctx->st.ndevices; i++)
+		dp_detach(ctx->dp, PROG_FROM_NETDEV, ctx->st.devices[i].ifindex);
+	subscriptions_orphan(ctx);
+	r = dp_destroy(ctx->dp, &ctx->err);
+	if (r)
+		return ctx_end(ctx, r);
+	ctx->gone = true;
+	dp_unlock(ctx->dp);
+	state_clear(&ctx->st);
+	return 0;
+}
+
+const char *clite_error(struct clite_ctx *ctx)
+{
+	return ctx && ctx->err.text ? ctx->err.text : "";
+}
+
+const char *clite_name(struct clite_ctx *ctx)
+{
+	return ctx ? ctx->dp->name : "";
+}
+
+int clite_fd(struct clite_ctx *ctx)
+{
+	if (!ctx)
+		return -EINVAL;
+	return ctx->pid != getpid() ? -ECHILD : ctx->epoll_fd;
+}
+
+/* ---- status ------------------------------------------------------------------- */
+
+static uint32_t tables_in_force(struct clite_ctx *ctx)
+{
+	struct dp *dp = ctx->dp;
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i < dp->map_max[MAP_POLICIES]; i++)
+		if (dp->policies[i].nports)
+			n++;
+	return n;
+}
+
+int clite_status(struct clite_ctx *ctx, const struct clite_status **ret)
+{
+	struct clite_status *s;
+	int r;
+
+	if (!ctx || !ret)
+		return -EINVAL;
+	r = ctx_read(ctx);
+	if (r)
+		return r;
+	s = &ctx->status;
+	*s = (struct clite_status){
+		.sz = sizeof(*s),
+		.name = ctx->dp->name,
+		.path = ctx->dp->path ?: "",
+		.attach = ctx->dp->control->flags & DP_CONTROL_CLSACT ? "clsact" : "tcx",
+		.ephemeral = !ctx->dp->path,
+		.layout = ctx->dp->control->layout,
+		.revision = ctx->dp->control->revision,
+		.endpoints = ctx->st.neps,
+		.policies = ctx->st.npolicies,
+		.policy_tables = tables_in_force(ctx),
+		.services = ctx->st.nservices,
+		.subscribers = ring_count(ctx->dp),
+		.map_bytes = dp_map_bytes(ctx->dp),
+		.flows4_max = ctx->dp->map_max[MAP_FLOW4],
+		.flows6_max = ctx->dp->map_max[MAP_FLOW6],
+		.devices = ctx->st.ndevices,
+		.neigh = !!(ctx->dp->control->flags & DP_CONTROL_NEIGH),
+	};
+	for (size_t i = 0; i < ctx->st.ids.n; i++)
+		if (ctx->st.ids.v[i]->id >= 256)
+			s->identities++;
+	for (uint32_t key = 0; key < DP_METRICS; key++) {
+		uint64_t c[2];
+
+		if (dp_lookup_percpu(ctx->dp, MAP_METRICS, key, c, 2))
+			continue;
+		if (key >> 2)
+			s->dropped += c[0];
+		else
+			s->forwarded += c[0];
+	}
+	*ret = s;
+	return 0;
+}
+
+int clite_counter_list(struct clite_ctx *ctx,
+		       int (*cb)(const struct clite_counter_info *info, void *userdata),
+		       void *userdata)
+{
+	int r = cb ? ctx_enter(ctx) : -EINVAL, n = 0;
+
+	if (r)
+		return r;
+	for (uint32_t key = 0; key < DP_METRICS; key++) {
+		struct clite_counter_info info = { .sz = sizeof(info) };
+		uint64_t c[2];
+
+		if (dp_lookup_percpu(ctx->dp, MAP_METRICS, key, c, 2) || !c[0])
+			continue;
+		info.reason = key >> 2;
+		info.direction = key & 3;
+		info.packets = c[0];
+		info.bytes = c[1];
+		r = CTX_CALL(ctx, cb(&info, userdata));
+		if (r < 0)
+			return r;
+		n++;
+	}
+	return n;
+}
+
+/* ---- without a context ---------------------------------------------------------- */
+
+int clite_probe(int (*cb)(const struct clite_feature *feature, void *userdata), void *userdata)
+{
+	struct probe_result p[PROBE_MAX];
+	size_t n;
+	int r = 0;
+
+	if (!cb)
+		return -EINVAL;
+	n = probe_all(p);
+	for (size_t i = 0; i < n; i++) {
+		struct clite_feature f = {
+			.sz = sizeof(f),
+			.name = p[i].name,
+			.reason = p[i].reason ?: "",
+			.present = p[i].present,
+			.required = p[i].required,
+		};
+
+		if (r >= 0)
+			r = cb(&f, userdata);
+		free(p[i].reason);
+	}
+	return r < 0 ? r : (int)n;
+}
+
+int clite_instance_list(const char *bpffs, int (*cb)(const char *name, void *userdata),
+			void *userdata)
+{
+	return cb ? dp_instances(bpffs, cb, userdata, NULL) : -EINVAL;
+}
+
+/* ---- uplinks ---------------------------------------------------------------------- */
+
+static int device_change(struct clite_ctx *ctx, const char *device,
+			 int (*change)(struct state *, uint32_t, struct errtext *))
+{
+	uint32_t ifindex;
+	int r;
+
+	if (!ctx || !device)
+		return -EINVAL;
+	r = ctx_begin(ctx);
+	if (r)
+		return r;
+	ifindex = if_nametoindex(device);
+	if (!ifindex)
+		r = err_set(&ctx->err, ENODEV, "there is no device '%s' here", device);
+	else
+		r = change(&ctx->st, ifindex, &ctx->err);
+	return ctx_end(ctx, r);
+}
+
+int clite_device_attach(struct clite_ctx *ctx, const char *device)
+{
+	return device_change(ctx, device, device_add);
+}
+
+int clite_device_detach(struct clite_ctx *ctx, const char *device)
+{
+	return device_change(ctx, device, device_remove);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The context, as the files of the API share it. */
+#pragma once
+
+#include <cilium-lite/context.h>
+#include <cilium-lite/event.h>
+#include <cilium-lite/policy.h>
+
+#include "datapath/ring.h"
+#include "datapath/state.h"
+#include "model/event.h"
+
+struct clite_ctx {
+	uint32_t refs;
+	pid_t pid;
+	bool gone;     /* destroyed */
+	int walking;   /* inside a callback of a list */
+	bool dispatching;
+	struct dp *dp;
+	struct state st;
+	struct errtext err;
+
+	int epoll_fd;
+	int timer_fd; /* renews the leases */
+	struct clite_subscription *subs;
+
+	/* What was lent out by the last call. */
+	void *lent;
+	struct clite_status status;
+	struct clite_rule_info rule;
+};
+
+/* What every strict function does first: is the context usable? Clears the error
+ * text. fresh: also load what others have changed. */
+int ctx_enter(struct clite_ctx *ctx);
+int ctx_read(struct clite_ctx *ctx);
+/* Begin and end a change of state. */
+int ctx_begin(struct clite_ctx *ctx);
+int ctx_end(struct clite_ctx *ctx, int ret);
+
+/* Keep memory until the next call on the context; takes it over. NULL: -ENOMEM. */
+int ctx_lend(struct clite_ctx *ctx, void *memory);
+
+/* Call an expression for a list's callback with the context locked against use. */
+#define CTX_CALL(ctx, call)       \
+	({                        \
+		int r_;           \
+		(ctx)->walking++; \
+		r_ = (call);      \
+		(ctx)->walking--; \
+		r_;               \
+	})
+
+/* The same look-ups for events. */
+struct event_names ctx_names(struct clite_ctx *ctx);
+const struct clite_rule_info *ctx_rule(struct clite_ctx *ctx, uint32_t cookie);
+
+/* event.c */
+void subscriptions_orphan(struct clite_ctx *ctx);

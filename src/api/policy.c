@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <cilium-lite/policy.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
+#include "api/ctx.h"
+#include "api/rules.h"
+#ifdef HAVE_YAML
+#include "model/document.h"
+#endif
+
+/* ---- transactions: a list of changes, applied to the policies of the moment --- */
+
+struct change {
+	char *name;
+	struct policy *policy; /* NULL: delete */
+};
+
+struct clite_txn {
+	struct clite_ctx *ctx; /* a reference */
+	struct change *changes; /* the last of a name counts */
+	size_t n, cap;
+};
+
+static int txn_enter(struct clite_txn *txn)
+{
+	return txn ? ctx_enter(txn->ctx) : -EINVAL;
+}
+
+int clite_txn_new(struct clite_ctx *ctx, struct clite_txn **ret)
+{
+	int r = ret ? ctx_enter(ctx) : -EINVAL;
+	struct clite_txn *txn;
+
+	if (r)
+		return r;
+	txn = calloc(1, sizeof(*txn));
+	if (!txn)
+		return -ENOMEM;
+	txn->ctx = clite_ref(ctx);
+	*ret = txn;
+	return 0;
+}
+
+static void changes_clear(struct clite_txn *txn)
+{
+	for (size_t i = 0; i < txn->n; i++) {
+		free(txn->changes[i].name);
+		policy_free(txn->changes[i].policy);
+	}
+	txn->n = 0;
+}
+
+struct clite_txn *clite_txn_free(struct clite_txn *txn)
+{
+	if (!txn)
+		return NULL;
+	changes_clear(txn);
+	free(txn->changes);
+	clite_close(txn->ctx);
+	free(txn);
+	return NULL;
+}
+
+/* Takes the policy over on success. */
+static int change_add(struct clite_txn *txn, const char *name, struct policy *policy)
+{
+	char *copy;
+
+	if (!array_grow(&txn->changes, &txn->cap, txn->n))
+		return -ENOMEM;
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	txn->changes[txn->n++] = (struct change){ copy, policy };
+	return 0;
+}
+
+static const struct change *change_find(const struct clite_txn *txn, const char *name)
+{
+	for (size_t i = txn->n; i--;)
+		if (!strcmp(txn->changes[i].name, name))
+			return &txn->changes[i];
+	return NULL;
+}
+
+int clite_txn_policy_put(struct clite_txn *txn, const char *name,
+			 const struct clite_policy_part *const *parts, size_t nparts)
+{
+	_cleanup_(policy_freep) struct policy *p = NULL;
+	int r = name ? txn_enter(txn) : -EINVAL;
+
+	if (r)
+		return r;
+	r = rules_read(name, parts, nparts, &p, &txn->ctx->err);
+	if (!r)
+		r = change_add(txn, name, p);
+	if (!r)
+		p = NULL;
+	return r;
+}
+
+int clite_txn_policy_delete(struct clite_txn *txn, const char *name)
+{
+	const struct change *c;
+	int r = txn && name ? ctx_read(txn->ctx) : -EINVAL;
+
+	if (r)
+		return r;
+	c = change_find(txn, name);
+	if (c ? !c->policy : !state_policy(&txn->ctx->st, name))
+		return err_set(&txn->ctx->err, ENOENT, "there is no policy '%s'", name);
+	return change_add(txn, name, NULL);
+}
+
+/* ---- import --------------------------------------------------------------------- */
+
+#ifdef HAVE_YAML
+static char *default_name(const struct clite_import_opts *o)
+{
+	const char *base, *dot;
+
+	if (o->name)
+		return strdup(o->name);
+	if (!o->filename)
+		return strdup("memory");
+	base = strrchr(o->filename, '/');
+	base = base ? base + 1 : o->filename;
+	dot = strrchr(base, '.');
+	return dot && dot != base ? strndup(base, dot - base) : strdup(base);
+}
+
+static int documents(const char *text, size_t len, const struct clite_import_opts *opts,
+		     struct policy ***ret, size_t *ret_n, struct errtext *err)
+{
+	_cleanup_free_ char *name = NULL;
+	struct clite_import_opts o;
+
+	if (opts_copy(&o, sizeof(o), opts))
+		return err_set(err, EINVAL, "not a struct clite_import_opts of this library");
+	name = default_name(&o);
+	if (!name)
+		return -ENOMEM;
+	return document_read(text, len, o.filename ?: "<memory>", name, ret, ret_n, err);
+}
+#else
+static int documents(const char *text, size_t len, const struct clite_import_opts *opts,
+		     struct policy ***ret, size_t *ret_n, struct errtext *err)
+{
+	(void)text, (void)len, (void)opts, (void)ret, (void)ret_n;
+	return err_set(err, CLITE_EUNSUPPORTED,
+		       "this library was built without libyaml and reads no documents");
+}
+#endif
+
+int clite_txn_policy_import(struct clite_txn *txn, const char *text, size_t len,
+			    const struct clite_import_opts *opts)
+{
+	struct policy **policies = NULL;
+	size_t n = 0, before;
+	int r = text ? txn_enter(txn) : -EINVAL;
+
+	if (r)
+		return r;
+	before = txn->n;
+	r = documents(text, len, opts, &policies, &n, &txn->ctx->err);
+	for (size_t i = 0; i < n; i++) {
+		if (!r)
+			r = change_add(txn, policies[i]->name, policies[i]);
+		if (!r)
+			policies[i] = NULL;
+		policy_free(policies[i]);
+	}
+	free(policies);
+	if (r)
+		while (txn->n > before) {
+			txn->n--;
+			free(txn->changes[txn->n].name);
+			policy_free(txn->changes[txn->n].policy);
+		}
+	return r ?: (int)n;
+}
+
+int clite_policy_validate(const char *text, size_t len, const struct clite_import_opts *opts,
+			  char *errbuf, size_t errbuf_size)
+{
+	struct policy **policies = NULL;
+	struct errtext err = {};
+	size_t n = 0;
+	int r;
+
+	if (!text || (!errbuf && errbuf_size))
+		return -EINVAL;
+	r = documents(text, len, opts, &policies, &n, &err);
+	if (r && errbuf_size)
+		snprintf(errbuf, errbuf_size, "%s", err.text ?: clite_strerror(r));
+	for (size_t i = 0; i < n; i++)
+		policy_free(policies[i]);
+	free(policies);
+	err_clear(&err);
+	return r ?: (int)n;
+}
+
+/* ---- commit --------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp((*(struct policy *const *)a)->name, (*(struct policy *const *)b)->name);
+}
+
+/* The list that is to be in force: what is, less what the transaction replaces or
+ * deletes, plus what it puts. */
+static int list_make(const struct clite_txn *txn, struct policy ***ret, size_t *ret_n)
+{
+	const struct state *st = &txn->ctx->st;
+	struct policy **list = calloc(st->npolicies + txn->n ?: 1, sizeof(struct policy *));
+	size_t n = 0;
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < st->npolicies; i++)
+		if (!change_find(txn, st->policies[i]->name))
+			list[n++] = st->policies[i];
+	for (size_t i = 0; i < txn->n; i++)
+		if (txn->changes[i].policy && change_find(txn, txn->changes[i].name) ==
+						      &txn->changes[i])
+			list[n++] = txn->changes[i].policy;
+	if (n)
+		qsort(list, n, sizeof(*list), by_name);
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+int clite_txn_commit(struct clite_txn *txn)
+{
+	_cleanup_free_ struct policy **list = NULL;
+	size_t n;
+	int r = txn ? ctx_begin(txn->ctx) : -EINVAL;
+
+	if (r)
+		return r;
+	r = list_make(txn, &list, &n);
+	if (!r)
+		r = policies_commit(&txn->ctx->st, list, n, &txn->ctx->err);
+	r = ctx_end(txn->ctx, r);
+	if (r)
+		return r;
+	/* A name is looked for among the changes: not while they are emptied. */
+	for (size_t i = txn->n; i--;) {
+		bool last = true;
+
+		for (size_t j = i + 1; j < txn->n && last; j++)
+			last = strcmp(txn->changes[i].name, txn->changes[j].name) != 0;
+		if (last)
+			txn->changes[i].policy = NULL;
+	}
+	changes_clear(txn);
+	return (int)(txn->ctx->dp->control->revision & INT32_MAX);
+}
+
+/* ---- one change in a transaction of its own ---------------------------------------- */
+
+static int txn_end(struct clite_txn *txn, int ret)
+{
+	int r = ret < 0 ? ret : clite_txn_commit(txn);
+
+	clite_txn_free(txn);
+	return r < 0 ? r : ret;
+}
+
+int clite_policy_put(struct clite_ctx *ctx, const char *name,
+		     const struct clite_policy_part *const *parts, size_t nparts)
+{
+	struct clite_txn *txn;
+	int r = clite_txn_new(ctx, &txn);
+
+	return r ?: txn_end(txn, clite_txn_policy_put(txn, name, parts, nparts));
+}
+
+int clite_policy_import(struct clite_ctx *ctx, const char *text, size_t len,
+			const struct clite_import_opts *opts)
+{
+	struct clite_txn *txn;
+	int r = clite_txn_new(ctx, &txn);
+
+	return r ?: txn_end(txn, clite_txn_policy_import(txn, text, len, opts));
+}
+
+int clite_policy_delete(struct clite_ctx *ctx, const char *name)
+{
+	struct clite_txn *txn;
+	int r = clite_txn_new(ctx, &txn);
+
+	return r ?: txn_end(txn, clite_txn_policy_delete(txn, name));
+}
+
+/* ---- looking ----------------------------------------------------------------------- */
+
+static bool policy_selects(const struct policy *p, const struct labels *l)
+{
+	for (size_t i = 0; i < p->nparts; i++)
+		if (selector_matches(&p->parts[i].subject, l))
+			return true;
+	return false;
+}
+
+static struct clite_policy_info info_of(struct clite_ctx *ctx, const struct policy *p)
+{
+	struct clite_policy_info info = {
+		.sz = sizeof(info),
+		.name = p->name,
+		.text = p->text,
+		.filename = p->filename ?: "",
+		.revision = p->revision,
+		.rules = policy_rules(p),
+	};
+
+	for (size_t i = 0; i < ctx->st.neps; i++)
+		info.endpoints += policy_selects(p, &ctx->st.eps[i]->identity->labels);
+	return info;
+}
+
+int clite_policy_get(struct clite_ctx *ctx, const char *name, const struct clite_policy_info **ret)
+{
+	struct clite_policy_info *l;
+	const struct policy *p;
+	int r = ctx && name && ret ? ctx_read(ctx) : -EINVAL;
+
+	if (r)
+		return r;
+	p = state_policy(&ctx->st, name);
+	if (!p)
+		return err_set(&ctx->err, ENOENT, "there is no policy '%s'", name);
+	l = calloc(1, sizeof(*l));
+	r = ctx_lend(ctx, l);
+	if (r)
+		return r;
+	*l = info_of(ctx, p);
+	*ret = l;
+	return 0;
+}
+
+int clite_policy_list(struct clite_ctx *ctx,
+		      int (*cb)(const struct clite_policy_info *info, void *userdata),
+		      void *userdata)
+{
+	int r = cb ? ctx_read(ctx) : -EINVAL;
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < ctx->st.npolicies; i++) {
+		struct clite_policy_info info = info_of(ctx, ctx->st.policies[i]);
+
+		r = CTX_CALL(ctx, cb(&info, userdata));
+		if (r < 0)
+			return r;
+	}
+	return ctx->st.npolicies;
+}
+
+static const struct rule *rule_in(const struct policy *p, uint32_t cookie)
+{
+	for (size_t i = 0; i < p->nparts; i++) {
+		const struct part *part = &p->parts[i];
+
+		/* Numbered in a row. */
+		if (part->nrules && cookie >= part->rules[0].cookie &&
+		    cookie - part->rules[0].cookie < part->nrules)
+			return &part->rules[cookie - part->rules[0].cookie];
+	}
+	return NULL;
+}
+
+const struct clite_rule_info *ctx_rule(struct clite_ctx *ctx, uint32_t cookie)
+{
+	for (size_t i = 0; cookie && i < ctx->st.npolicies; i++) {
+		const struct policy *p = ctx->st.policies[i];
+		const struct rule *rule = rule_in(p, cookie);
+
+		if (!rule)
+			continue;
+		ctx->rule = (struct clite_rule_info){
+			.sz = sizeof(ctx->rule),
+			.policy = p->name,
+			.filename = p->filename ?: "",
+			.cookie = cookie,
+			.line = rule->line,
+			.direction = rule->direction,
+			.action = rule->action,
+			.index = rule->index,
+		};
+		return &ctx->rule;
+	}
+	return NULL;
+}
+
+int clite_rule_get(struct clite_ctx *ctx, uint32_t cookie, const struct clite_rule_info **ret)
+{
+	const struct clite_rule_info *info;
+	int r = ret ? ctx_read(ctx) : -EINVAL;
+
+	if (r)
+		return r;
+	info = ctx_rule(ctx, cookie);
+	if (!info)
+		return err_set(&ctx->err, ENOENT, "there is no rule with cookie %u", cookie);
+	*ret = info;
+	return 0;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <cilium-lite/service.h>
+#include <netinet/in.h>
+
+#include "api/ctx.h"
+
+/* ---- update, delete ------------------------------------------------------------ */
+
+static int backend_fill(struct clite_ctx *ctx, const struct service *s,
+			const struct clite_backend *from, struct backend *b)
+{
+	if (!from->address || addr_parse(from->address, &b->ip))
+		return err_set(&ctx->err, EINVAL, "backend '%s': not an address",
+			       from->address ?: "(null)");
+	if (b->ip.family != s->ip.family)
+		return err_set(&ctx->err, EINVAL,
+			       "backend '%s' is IPv%u, its service IPv%u: they must be alike",
+			       from->address, b->ip.family, s->ip.family);
+	if (from->state > CLITE_BACKEND_MAINTENANCE)
+		return err_set(&ctx->err, EINVAL, "backend '%s': state %u is none", from->address,
+			       from->state);
+	b->port = from->port ?: s->port;
+	b->weight = from->weight ?: 1;
+	b->state = from->state;
+	return 0;
+}
+
+static int backends_fill(struct clite_ctx *ctx, struct service *s,
+			 const struct clite_service_opts *o)
+{
+	if (o->nbackends > 65535 || (o->nbackends && !o->backends))
+		return err_set(&ctx->err, EINVAL, "%zu backends: at most 65535", o->nbackends);
+	s->backends = calloc(o->nbackends ?: 1, sizeof(*s->backends));
+	if (!s->backends)
+		return -ENOMEM;
+	for (size_t i = 0; i < o->nbackends; i++) {
+		struct backend *b = &s->backends[s->nbackends];
+		int r = backend_fill(ctx, s, &o->backends[i], b);
+
+		if (r)
+			return r;
+		for (size_t j = 0; j < s->nbackends; j++)
+			if (s->backends[j].port == b->port &&
+			    !prefix_cmp(&s->backends[j].ip, &b->ip))
+				return err_set(&ctx->err, EINVAL, "backend '%s' port %u: named twice",
+					       o->backends[i].address, b->port);
+		s->nbackends++;
+	}
+	return 0;
+}
+
+static int service_fill(struct clite_ctx *ctx, const struct clite_service_opts *o,
+			struct service *s)
+{
+	if (!o->address || addr_parse(o->address, &s->ip))
+		return err_set(&ctx->err, EINVAL, "service '%s': not an address",
+			       o->address ?: "(null)");
+	if (!o->port)
+		return err_set(&ctx->err, EINVAL, "service '%s': port is 0: 1 to 65535",
+			       o->address);
+	s->protocol = o->protocol ?: IPPROTO_TCP;
+	if (o->protocol > 255 || (s->protocol != IPPROTO_TCP && s->protocol != IPPROTO_UDP))
+		return err_set(&ctx->err, EINVAL, "protocol %u: only TCP (6) and UDP (17)",
+			       o->protocol);
+	s->algorithm = o->algorithm ?: CLITE_LB_RANDOM;
+	if (o->algorithm > CLITE_LB_MAGLEV)
+		return err_set(&ctx->err, EINVAL, "algorithm %u is none", o->algorithm);
+	if (o->reserved)
+		return err_set(&ctx->err, EINVAL, "reserved is not 0");
+	s->port = o->port;
+	s->id = o->id;
+	s->name = strdup(o->name ?: "");
+	return s->name ? backends_fill(ctx, s, o) : -ENOMEM;
+}
+
+int clite_service_update(struct clite_ctx *ctx, const struct clite_service_opts *opts,
+			 uint32_t *ret_id)
+{
+	struct clite_service_opts o;
+	struct service *s;
+	uint32_t id;
+	int r;
+
+	if (!ctx || !opts || opts_copy(&o, sizeof(o), opts))
+		return -EINVAL;
+	r = ctx_begin(ctx);
+	if (r)
+		return r;
+	s = calloc(1, sizeof(*s));
+	r = s ? service_fill(ctx, &o, s) : -ENOMEM;
+	if (r) {
+		service_free(s);
+		return ctx_end(ctx, r);
+	}
+	r = service_set(&ctx->st, s, &ctx->err);
+	if (!r) {
+		id = s->id;
+		if (ret_id)
+			*ret_id = id;
+	}
+	return ctx_end(ctx, r);
+}
+
+int clite_service_delete(struct clite_ctx *ctx, uint32_t id)
+{
+	int r = ctx_begin(ctx);
+
+	return r ?: ctx_end(ctx, service_remove(&ctx->st, id, &ctx->err));
+}
+
+/* ---- looking -------------------------------------------------------------------- */
+
+/* An info with all that it points to, in one piece of memory. */
+struct service_lent {
+	struct clite_service_info info;
+	char address[PREFIX_STR];
+	struct {
+		char address[PREFIX_STR];
+	} text[];
+};
+
+static struct service_lent *lent_new(const struct service *s)
+{
+	size_t n = s->nbackends;
+	struct service_lent *l =
+		calloc(1, sizeof(*l) + n * (sizeof(l->text[0]) + sizeof(struct clite_backend)));
+	struct clite_backend *b;
+
+	if (!l)
+		return NULL;
+	_Static_assert(sizeof(struct service_lent) % _Alignof(struct clite_backend) == 0 &&
+			       PREFIX_STR % _Alignof(struct clite_backend) == 0,
+		       "the back ends behind the texts are aligned");
+	b = (void *)&l->text[n];
+	for (size_t i = 0; i < n; i++)
+		b[i] = (struct clite_backend){
+			.address = addr_format(s->backends[i].ip.ip, s->backends[i].ip.family,
+					       l->text[i].address),
+			.port = s->backends[i].port,
+			.weight = s->backends[i].weight,
+			.state = s->backends[i].state,
+		};
+	l->info = (struct clite_service_info){
+		.sz = sizeof(l->info),
+		.id = s->id,
+		.protocol = s->protocol,
+		.algorithm = s->algorithm,
+		.port = s->port,
+		.address = addr_format(s->ip.ip, s->ip.family, l->address),
+		.name = s->name,
+		.backends = b,
+		.nbackends = n,
+	};
+	return l;
+}
+
+int clite_service_get(struct clite_ctx *ctx, uint32_t id, const struct clite_service_info **ret)
+{
+	const struct service *s;
+	struct service_lent *l;
+	int r = ret ? ctx_read(ctx) : -EINVAL;
+
+	if (r)
+		return r;
+	s = state_service(&ctx->st, id);
+	if (!s)
+		return err_set(&ctx->err, ENOENT, "there is no service %u", id);
+	l = lent_new(s);
+	r = ctx_lend(ctx, l);
+	if (!r)
+		*ret = &l->info;
+	return r;
+}
+
+int clite_service_list(struct clite_ctx *ctx,
+		       int (*cb)(const struct clite_service_info *info, void *userdata),
+		       void *userdata)
+{
+	int r = cb ? ctx_read(ctx) : -EINVAL;
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < ctx->st.nservices; i++) {
+		_cleanup_free_ struct service_lent *l = lent_new(ctx->st.services[i]);
+
+		r = l ? CTX_CALL(ctx, cb(&l->info, userdata)) : -ENOMEM;
+		if (r < 0)
+			return r;
+	}
+	return ctx->st.nservices;
+}

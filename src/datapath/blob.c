@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "datapath/blob.h"
+
+static int done(struct buf *out)
+{
+	return out->failed ? -ENOMEM : 0;
+}
+
+/* ---- identities: the prefix of a CIDR identity, or the labels ------------ */
+
+int blob_identity_write(const struct identity *id, struct buf *out)
+{
+	buf_put(out, &id->cidr, sizeof(id->cidr));
+	for (size_t i = 0; !id->cidr.family && i < id->labels.n; i++)
+		buf_put(out, id->labels.text[i], strlen(id->labels.text[i]) + 1);
+	return done(out);
+}
+
+static int read_labels(const char *data, size_t len, struct labels *ret)
+{
+	_cleanup_free_ const char **texts = NULL;
+	size_t n = 0, cap = 0;
+
+	if (len && data[len - 1])
+		return -EBADMSG;
+	for (size_t at = 0; at < len; at += strlen(data + at) + 1) {
+		if (!array_grow(&texts, &cap, n + 1))
+			return -ENOMEM;
+		texts[n++] = data + at;
+	}
+	if (!texts)
+		return -EBADMSG;
+	texts[n] = NULL;
+	return labels_parse(texts, ret, NULL);
+}
+
+int blob_identity_read(struct state *st, uint32_t id, const char *data, size_t len)
+{
+	struct labels labels = {};
+	struct identity *added;
+	struct prefix cidr;
+	int r;
+
+	if (len < sizeof(cidr))
+		return -EBADMSG;
+	memcpy(&cidr, data, sizeof(cidr));
+	r = cidr.family ? cidr_labels(&cidr, &labels) :
+			  read_labels(data + sizeof(cidr), len - sizeof(cidr), &labels);
+	if (!r)
+		r = identities_add(&st->ids, id, &labels, cidr.family ? &cidr : NULL, &added);
+	if (r)
+		labels_clear(&labels);
+	return r;
+}
+
+/* ---- endpoints ----------------------------------------------------------- */
+
+struct endpoint_blob {
+	uint32_t ifindex;
+	uint32_t identity;
+	struct prefix v4, v6;
+};
+
+int blob_endpoint_write(const struct endpoint *e, struct buf *out)
+{
+	struct endpoint_blob b;
+
+	memset(&b, 0, sizeof(b));
+	b.ifindex = e->ifindex;
+	b.identity = e->identity->id;
+	b.v4 = e->v4;
+	b.v6 = e->v6;
+	buf_put(out, &b, sizeof(b));
+	buf_put(out, e->name, strlen(e->name) + 1);
+	return done(out);
+}
+
+int blob_endpoint_read(struct state *st, uint32_t id, const char *data, size_t len)
+{
+	struct endpoint_blob b;
+	struct endpoint *e;
+
+	if (len <= sizeof(b) || data[len - 1])
+		return -EBADMSG;
+	memcpy(&b, data, sizeof(b));
+	if (!array_grow(&st->eps, &st->eps_cap, st->neps))
+		return -ENOMEM;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	*e = (struct endpoint){
+		.id = id,
+		.ifindex = b.ifindex,
+		.identity = identities_get(&st->ids, b.identity),
+		.v4 = b.v4,
+		.v6 = b.v6,
+		.name = strdup(data + sizeof(b)),
+	};
+	if (!e->name || !e->identity) {
+		int r = e->name ? -EBADMSG : -ENOMEM;
+
+		endpoint_free(e);
+		return r;
+	}
+	e->identity->refs++;
+	st->eps[st->neps++] = e; /* the store comes in order of ids */
+	return 0;
+}
+
+/* ---- services ------------------------------------------------------------ */
+
+struct service_blob {
+	struct prefix ip;
+	uint16_t port;
+	uint8_t protocol, algorithm;
+	uint32_t gen, table, nslots, nbackends;
+};
+
+int blob_service_write(const struct service *s, struct buf *out)
+{
+	struct service_blob b;
+
+	memset(&b, 0, sizeof(b));
+	b.ip = s->ip;
+	b.port = s->port;
+	b.protocol = s->protocol;
+	b.algorithm = s->algorithm;
+	b.gen = s->gen;
+	b.table = s->table;
+	b.nslots = s->nslots;
+	b.nbackends = s->nbackends;
+	buf_put(out, &b, sizeof(b));
+	buf_put(out, s->backends, s->nbackends * sizeof(*s->backends));
+	buf_put(out, s->name, strlen(s->name) + 1);
+	return done(out);
+}
+
+int blob_service_read(struct state *st, uint32_t id, const char *data, size_t len)
+{
+	struct service_blob b;
+	struct service *s;
+	size_t size;
+
+	if (len <= sizeof(b) || data[len - 1])
+		return -EBADMSG;
+	memcpy(&b, data, sizeof(b));
+	size = (size_t)b.nbackends * sizeof(struct backend);
+	if (len - sizeof(b) <= size)
+		return -EBADMSG;
+	if (!array_grow(&st->services, &st->services_cap, st->nservices))
+		return -ENOMEM;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	*s = (struct service){
+		.id = id,
+		.ip = b.ip,
+		.port = b.port,
+		.protocol = b.protocol,
+		.algorithm = b.algorithm,
+		.gen = b.gen,
+		.table = b.table,
+		.nslots = b.nslots,
+		.nbackends = b.nbackends,
+		.name = strdup(data + sizeof(b) + size),
+		.backends = malloc(size ?: 1),
+	};
+	if (!s->name || !s->backends) {
+		service_free(s);
+		return -ENOMEM;
+	}
+	memcpy(s->backends, data + sizeof(b), size);
+	st->services[st->nservices++] = s;
+	return 0;
+}
+
+/* ---- ipcache ------------------------------------------------------------- */
+
+int blob_ipcache_write(const struct ipcache_user *u, struct buf *out)
+{
+	buf_put(out, &u->prefix, sizeof(u->prefix));
+	buf_put(out, &u->identity, sizeof(u->identity));
+	return done(out);
+}
+
+int blob_ipcache_read(struct state *st, uint32_t id, const char *data, size_t len)
+{
+	struct ipcache_user u = { .id = id };
+	struct identity *identity;
+
+	if (len != sizeof(u.prefix) + sizeof(u.identity))
+		return -EBADMSG;
+	memcpy(&u.prefix, data, sizeof(u.prefix));
+	memcpy(&u.identity, data + sizeof(u.prefix), sizeof(u.identity));
+	if (!array_grow(&st->user, &st->user_cap, st->nuser))
+		return -ENOMEM;
+	identity = identities_get(&st->ids, u.identity);
+	if (!identity)
+		return -EBADMSG;
+	identity->refs++;
+	st->user[st->nuser++] = u;
+	return 0;
+}
+
+/* ---- policies: length of the model, the model, the text ------------------ */
+
+int blob_policy_write(const struct policy *p, struct buf *out)
+{
+	_cleanup_buf_ struct buf model = {};
+	int r = policy_encode(p, &model);
+	uint32_t len;
+
+	if (r)
+		return r;
+	len = model.len;
+	buf_put(out, &len, sizeof(len));
+	buf_put(out, model.data, model.len);
+	buf_put(out, p->text, strlen(p->text) + 1);
+	return done(out);
+}
+
+int blob_policy_read(const char *data, size_t len, struct policy **ret)
+{
+	struct policy *p = NULL;
+	uint32_t model;
+	int r;
+
+	if (len < sizeof(model))
+		return -EBADMSG;
+	memcpy(&model, data, sizeof(model));
+	data += sizeof(model);
+	len -= sizeof(model);
+	if (model >= len || data[len - 1])
+		return -EBADMSG;
+	r = policy_decode(data, model, &p);
+	if (r)
+		return r;
+	free(p->text);
+	p->text = strdup(data + model);
+	if (!p->text) {
+		policy_free(p);
+		return -ENOMEM;
+	}
+	*ret = p;
+	return 0;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A change of policy comes into force with one store.
+ *
+ * Everything new is built beside what is live: prefixes get identities, which the
+ * live policies learn of first; rule sets get tables under numbers that nobody
+ * uses; each endpoint's other slot gets the new numbers. Then the blobs are
+ * written, and the epoch that names the live slot is switched. When no packet
+ * that began before is left, the old tables go. A failure before the switch
+ * takes everything new away again. */
+#include <cilium-lite/policy.h>
+
+#include "datapath/blob.h"
+#include "datapath/state.h"
+
+struct commit {
+	struct state *st;
+	struct policy **policies; /* the list to be in force */
+	size_t npolicies;
+	struct prefix *prefixes; /* of all its rules, sorted, once each */
+	size_t nprefixes, cap;
+	struct choice {
+		struct table *egress, *ingress;
+		bool changed;
+	} *choice; /* for each endpoint */
+	uint32_t *added;    /* numbers of CIDR identities made */
+	size_t nadded, added_cap;
+};
+
+/* ---- prefixes ---------------------------------------------------------------- */
+
+static int prefix_order(const void *a, const void *b)
+{
+	return prefix_cmp(a, b);
+}
+
+static int prefix_put(struct commit *c, const struct prefix *p)
+{
+	if (!array_grow(&c->prefixes, &c->cap, c->nprefixes))
+		return -ENOMEM;
+	c->prefixes[c->nprefixes++] = *p;
+	return 0;
+}
+
+static int prefixes_of_rule(struct commit *c, const struct rule *rule)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < rule->npeers; i++) {
+		const struct peer *p = &rule->peers[i];
+
+		if (p->kind != CLITE_PEER_CIDR)
+			continue;
+		r = prefix_put(c, &p->cidr);
+		for (size_t j = 0; !r && j < p->nexcept; j++)
+			r = prefix_put(c, &p->except[j]);
+	}
+	return r;
+}
+
+static int prefixes_collect(struct commit *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->npolicies; i++)
+		for (size_t j = 0; j < c->policies[i]->nparts; j++) {
+			const struct part *part = &c->policies[i]->parts[j];
+
+			for (size_t k = 0; k < part->nrules; k++) {
+				int r = prefixes_of_rule(c, &part->rules[k]);
+
+				if (r)
+					return r;
+			}
+		}
+	if (c->nprefixes)
+		qsort(c->prefixes, c->nprefixes, sizeof(*c->prefixes), prefix_order);
+	for (size_t i = 0; i < c->nprefixes; i++)
+		if (!n || prefix_cmp(&c->prefixes[n - 1], &c->prefixes[i]))
+			c->prefixes[n++] = c->prefixes[i];
+	c->nprefixes = n;
+	return 0;
+}
+
+static int prefixes_add(struct commit *c, struct errtext *err)
+{
+	for (size_t i = 0; i < c->nprefixes; i++) {
+		const struct identity *id;
+		int r;
+
+		if (identities_find_cidr(&c->st->ids, &c->prefixes[i]))
+			continue;
+		if (!array_grow(&c->added, &c->added_cap, c->nadded))
+			return -ENOMEM;
+		r = cidr_add(c->st, &c->prefixes[i], err);
+		if (r)
+			return r;
+		id = identities_find_cidr(&c->st->ids, &c->prefixes[i]);
+		c->added[c->nadded++] = id->id;
+	}
+	return 0;
+}
+
+/* CIDR identities that no policy names any more. */
+static void prefixes_sweep(struct commit *c)
+{
+	_cleanup_free_ uint32_t *gone = NULL;
+	size_t n = 0, cap = 0;
+
+	for (size_t i = 0; i < c->st->ids.n; i++) {
+		const struct identity *id = c->st->ids.v[i];
+
+		if (!id->cidr.family || bsearch(&id->cidr, c->prefixes, c->nprefixes,
+						sizeof(*c->prefixes), prefix_order))
+			continue;
+		if (!array_grow(&gone, &cap, n))
+			return; /* the next commit sweeps again */
+		gone[n++] = id->id;
+	}
+	for (size_t i = 0; i < n; i++)
+		cidr_remove(c->st, identities_get(&c->st->ids, gone[i]));
+}
+
+/* ---- tables -------------------------------------------------------------------- */
+
+static struct table *live_table(struct state *st, const struct endpoint *e, uint32_t direction)
+{
+	const struct dp_ep_slot *s = &st->dp->eps[e->id].slot[st->dp->control->epoch & 1];
+	uint32_t number = direction == CLITE_EGRESS ? s->egress : s->ingress;
+
+	return number ? state_table(st, number) : NULL;
+}
+
+/* Endpoints with one identity share their tables: look up each identity once. */
+static int choose(struct commit *c, struct errtext *err)
+{
+	struct state *st = c->st;
+	_cleanup_free_ struct choice **of = calloc(st->ids.n ?: 1, sizeof(struct choice *));
+
+	c->choice = calloc(st->neps ?: 1, sizeof(*c->choice));
+	if (!of || !c->choice)
+		return -ENOMEM;
+	for (size_t i = 0; i < st->neps; i++) {
+		const struct endpoint *e = st->eps[i];
+		struct choice *ch = &c->choice[i], *same = of[e->identity->index];
+		int r;
+
+		if (same) {
+			*ch = *same;
+		} else {
+			r = table_get(st, c->policies, c->npolicies, &e->identity->labels,
+				      CLITE_EGRESS, &ch->egress, err);
+			if (!r)
+				r = table_get(st, c->policies, c->npolicies, &e->identity->labels,
+					      CLITE_INGRESS, &ch->ingress, err);
+			if (r)
+				return r;
+			of[e->identity->index] = ch;
+		}
+		ch->changed = ch->egress != live_table(st, e, CLITE_EGRESS) ||
+			      ch->ingress != live_table(st, e, CLITE_INGRESS);
+	}
+	return 0;
+}
+
+/* Fill the slots that are not live. No packet reads them: the last commit has
+ * waited for those. */
+static void slots_write(struct commit *c)
+{
+	struct dp *dp = c->st->dp;
+	uint32_t live = dp->control->epoch & 1;
+
+	dp->eps[0].slot[!live] = dp->eps[0].slot[live];
+	for (size_t i = 0; i < c->st->neps; i++) {
+		struct dp_ep *ep = &dp->eps[c->st->eps[i]->id];
+		const struct choice *ch = &c->choice[i];
+
+		ep->slot[!live] = ep->slot[live];
+		if (!ch->changed)
+			continue;
+		ep->slot[!live].gen = ep->slot[live].gen + 1 ?: 1;
+		ep->slot[!live].egress = ch->egress ? ch->egress->number : 0;
+		ep->slot[!live].ingress = ch->ingress ? ch->ingress->number : 0;
+	}
+}
+
+static void slots_switch(struct commit *c)
+{
+	struct dp *dp = c->st->dp;
+	uint32_t epoch = dp->control->epoch + 1;
+
+	for (size_t i = 0; i < c->st->neps; i++) {
+		const struct endpoint *e = c->st->eps[i];
+		struct table *old[] = { live_table(c->st, e, CLITE_EGRESS),
+					live_table(c->st, e, CLITE_INGRESS) };
+
+		for (int k = 0; k < 2; k++)
+			if (old[k])
+				old[k]->refs--;
+		if (c->choice[i].egress)
+			c->choice[i].egress->refs++;
+		if (c->choice[i].ingress)
+			c->choice[i].ingress->refs++;
+	}
+	__atomic_store_n(&dp->control->epoch, epoch, __ATOMIC_RELEASE);
+	dp_synchronize();
+	/* Both slots alike: what writes one of them later (an endpoint that goes)
+	 * need not think of the other. */
+	epoch &= 1;
+	for (size_t i = 0; i < c->st->neps; i++) {
+		struct dp_ep *ep = &dp->eps[c->st->eps[i]->id];
+
+		ep->slot[!epoch] = ep->slot[epoch];
+	}
+}
+
+/* ---- blobs --------------------------------------------------------------------- */
+
+static bool id_taken(const struct commit *c, uint32_t id)
+{
+	for (size_t i = 0; i < c->st->npolicies; i++)
+		if (c->st->policies[i]->id == id)
+			return true;
+	for (size_t i = 0; i < c->npolicies; i++)
+		if (c->policies[i]->id == id)
+			return true;
+	return false;
+}
+
+/* A new policy gets the numbers of its rules and its blob. */
+static int policy_store(struct commit *c, struct policy *p, struct errtext *err)
+{
+	_cleanup_buf_ struct buf b = {};
+	uint32_t id = 1;
+	int r;
+
+	while (id_taken(c, id))
+		id++;
+	r = blob_policy_write(p, &b);
+	if (!r)
+		r = store_put(c->st->dp, STORE_POLICY, id, b.data, b.len, err);
+	if (!r)
+		p->id = id;
+	return r;
+}
+
+static bool is_old(const struct commit *c, const struct policy *p)
+{
+	for (size_t i = 0; i < c->st->npolicies; i++)
+		if (c->st->policies[i] == p)
+			return true;
+	return false;
+}
+
+static int policies_store(struct commit *c, struct errtext *err)
+{
+	_cleanup_free_ uint32_t *list = calloc(c->npolicies ?: 1, sizeof(*list));
+	int r = 0;
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; !r && i < c->npolicies; i++) {
+		if (!c->policies[i]->id)
+			r = policy_store(c, c->policies[i], err);
+		list[i] = c->policies[i]->id;
+	}
+	if (!r)
+		r = store_put(c->st->dp, STORE_POLICIES, 0, list, c->npolicies * sizeof(*list),
+			      err);
+	return r;
+}
+
+static void policies_unstore(struct commit *c)
+{
+	for (size_t i = 0; i < c->npolicies; i++)
+		if (c->policies[i]->id && !is_old(c, c->policies[i])) {
+			store_delete(c->st->dp, STORE_POLICY, c->policies[i]->id);
+			c->policies[i]->id = 0;
+		}
+}
+
+/* The state takes the new list; what is not in it any more goes. */
+static void policies_replace(struct commit *c, struct policy **list)
+{
+	struct state *st = c->st;
+
+	for (size_t i = 0; i < st->npolicies; i++) {
+		bool kept = false;
+
+		for (size_t j = 0; j < c->npolicies && !kept; j++)
+			kept = c->policies[j] == st->policies[i];
+		if (!kept) {
+			store_delete(st->dp, STORE_POLICY, st->policies[i]->id);
+			policy_free(st->policies[i]);
+		}
+	}
+	memcpy(list, c->policies, c->npolicies * sizeof(*list));
+	free(st->policies);
+	st->policies = list;
+	st->npolicies = c->npolicies;
+}
+
+static void take_back(struct commit *c)
+{
+	policies_unstore(c);
+	tables_sweep(c->st);
+	for (size_t i = 0; i < c->nadded; i++) {
+		struct identity *id = identities_get(&c->st->ids, c->added[i]);
+
+		if (id)
+			cidr_remove(c->st, id);
+	}
+}
+
+int policies_commit(struct state *st, struct policy **policies, size_t n, struct errtext *err)
+{
+	struct commit c = { .st = st, .policies = policies, .npolicies = n };
+	struct policy **list = calloc(n ?: 1, sizeof(struct policy *));
+	struct dp_control *ctl = st->dp->control;
+	int r = list ? tables_load(st, err) : -ENOMEM;
+
+	for (size_t i = 0; !r && i < n; i++)
+		if (!policies[i]->id) {
+			policy_number(policies[i], ctl->next_rule);
+			ctl->next_rule += policy_rules(policies[i]);
+			policies[i]->revision = ctl->revision + 1;
+		}
+	if (!r)
+		r = prefixes_collect(&c);
+	if (!r)
+		r = prefixes_add(&c, err);
+	if (!r)
+		r = choose(&c, err);
+	if (!r) {
+		slots_write(&c);
+		r = policies_store(&c, err);
+	}
+	if (r) {
+		take_back(&c);
+		free(list);
+	} else {
+		slots_switch(&c);
+		tables_sweep(st);
+		policies_replace(&c, list);
+		prefixes_sweep(&c);
+	}
+	free(c.prefixes);
+	free(c.choice);
+	free(c.added);
+	return r;
+}

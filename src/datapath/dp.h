@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The kernel side of an instance: its maps, programs, pins. */
+#pragma once
+
+#include "clite_layout.h"
+#include "util/util.h"
+
+enum dp_map {
+	MAP_CONTROL,
+	MAP_ENDPOINTS,
+	MAP_DEVICES,
+	MAP_ADDRESSES,
+	MAP_IPCACHE,
+	MAP_POLICIES,
+	MAP_PORTS,
+	MAP_PEERS,
+	MAP_VERDICTS,
+	MAP_SERVICES,
+	MAP_SERVICE_GENS,
+	MAP_BACKENDS,
+	MAP_SLOTS,
+	MAP_FLOW4,
+	MAP_FLOW6,
+	MAP_FRAGS,
+	MAP_RINGS,
+	MAP_LOST,
+	MAP_METRICS,
+	MAP_STORE,
+	MAP_COUNT_,
+};
+
+enum dp_prog {
+	PROG_FROM_ENDPOINT,
+	PROG_TO_ENDPOINT,
+	PROG_FROM_NETDEV,
+	PROG_CLOCK,
+	PROG_COUNT_,
+};
+
+/* An element of an array map of __u32: the kernel rounds it up to eight. */
+struct dp_u32 {
+	uint32_t v;
+	uint32_t pad;
+};
+
+/* Attachment of an ephemeral instance: lives as long as the fd (TCX), or until
+ * it is detached (clsact). */
+struct dp_link {
+	uint32_t ifindex;
+	enum dp_prog prog;
+	int fd; /* -1: clsact */
+};
+
+struct dp {
+	char *name;
+	char *path;  /* pin directory; NULL: ephemeral */
+	int lock_fd; /* the directory, -1: ephemeral */
+	int map_fd[MAP_COUNT_];
+	uint32_t map_max[MAP_COUNT_];
+	int prog_fd[PROG_COUNT_];
+	uint32_t hz; /* of jiffies64 */
+	int64_t jiffies_offset; /* jiffies64 less CLOCK_MONOTONIC in ticks */
+	uint32_t ncpus;
+
+	/* maps that are memory */
+	struct dp_control *control;
+	struct dp_ep *eps;
+	struct dp_policy *policies;
+	struct dp_port_interval *ports;
+	struct dp_u32 *service_gens;
+	struct dp_backend *backends;
+	struct dp_u32 *slots;
+
+	struct dp_link *links; /* ephemeral only */
+	size_t nlinks, links_cap;
+};
+
+struct dp_params {
+	const char *name; /* NULL or "": ephemeral without one */
+	const char *bpffs;
+	bool create, exclusive, ephemeral, clsact, mount, neigh;
+	uint32_t flows4, flows6, endpoints, services, policies;
+};
+
+#define DP_BPFFS "/sys/fs/bpf"
+#define DP_DIR "cilium-lite"
+
+/* load.c */
+int dp_open(const struct dp_params *params, struct dp **ret, struct errtext *err);
+struct dp *dp_close(struct dp *dp); /* an ephemeral one is gone then; returns NULL */
+int dp_destroy(struct dp *dp, struct errtext *err);
+int dp_instances(const char *bpffs, int (*cb)(const char *name, void *data), void *data,
+		 struct errtext *err);
+/* Hold the instance against other writers; -EBUSY after five seconds. */
+int dp_lock(struct dp *dp, struct errtext *err);
+void dp_unlock(struct dp *dp);
+/* Wait until no packet is in a program that began before now. */
+void dp_synchronize(void);
+
+/* attach.c */
+int dp_attach(struct dp *dp, enum dp_prog prog, uint32_t ifindex, struct errtext *err);
+/* -ENOENT when it is not attached. The device may be gone. */
+int dp_detach(struct dp *dp, enum dp_prog prog, uint32_t ifindex);
+bool dp_attached(struct dp *dp, enum dp_prog prog, uint32_t ifindex);
+bool dp_have_tcx(void);
+
+/* maps.c: errors name the map and its size */
+const char *dp_map_name(enum dp_map map);
+const char *dp_prog_name(enum dp_prog prog);
+int dp_update(struct dp *dp, enum dp_map map, const void *key, const void *value,
+	      struct errtext *err);
+int dp_delete(struct dp *dp, enum dp_map map, const void *key); /* -ENOENT is 0 */
+int dp_lookup(struct dp *dp, enum dp_map map, const void *key, void *value);
+/* Many at once; on failure what was written is taken back where it was new. */
+int dp_update_batch(struct dp *dp, enum dp_map map, const void *keys, const void *values, size_t n,
+		    struct errtext *err);
+void dp_delete_batch(struct dp *dp, enum dp_map map, const void *keys, size_t n);
+/* Call cb for all elements; a negative return ends the walk and is returned. */
+int dp_walk(struct dp *dp, enum dp_map map, int (*cb)(const void *key, const void *value, void *data),
+	    void *data);
+uint64_t dp_map_bytes(struct dp *dp);
+/* Sum of a per-CPU element of n 64-bit words. */
+int dp_lookup_percpu(struct dp *dp, enum dp_map map, uint32_t key, uint64_t *words, size_t n);
+int dp_clock(struct dp *dp); /* calibrates dp_jiffies() */
+uint64_t dp_jiffies(struct dp *dp);
+
+/* store.c: objects as blobs; putting and deleting one is atomic */
+enum store_kind {
+	STORE_IDENTITY = 1,
+	STORE_ENDPOINT,
+	STORE_POLICY,
+	STORE_POLICIES, /* the one list of the policies that are in force */
+	STORE_SERVICE,
+	STORE_IPCACHE,
+	STORE_DEVICE,
+};
+int store_put(struct dp *dp, enum store_kind kind, uint32_t id, const void *data, size_t len,
+	      struct errtext *err);
+int store_delete(struct dp *dp, enum store_kind kind, uint32_t id);
+/* Everything, in no order. repair: remove pieces that belong to nothing. */
+int store_load(struct dp *dp, bool repair,
+	       int (*cb)(enum store_kind kind, uint32_t id, const char *data, size_t len, void *arg),
+	       void *arg);
+
+/* netlink.c */
+struct nl_link {
+	char *name;
+	uint8_t mac[6];
+	bool has_mac;
+	bool veth;	  /* has a peer device: redirect_peer works */
+	uint8_t peer_mac[6];
+	bool has_peer_mac; /* found in the namespace of its peer */
+};
+/* -ENODEV. */
+int nl_link_get(uint32_t ifindex, struct nl_link *ret);
+void nl_link_clear(struct nl_link *l);
+int nl_clsact_add(uint32_t ifindex); /* 0 also when it is there */
+int nl_filter_add(uint32_t ifindex, bool ingress, int prog_fd, const char *name);
+int nl_filter_delete(uint32_t ifindex, bool ingress); /* -ENOENT */
+bool nl_filter_exists(uint32_t ifindex, bool ingress);
+
+/* probe.c */
+struct probe_result {
+	const char *name;
+	bool required;
+	bool present;
+	char *reason;
+};
+#define PROBE_MAX 16
+/* Returns how many; free each reason. */
+size_t probe_all(struct probe_result ret[PROBE_MAX]);
+int probe_capabilities(struct errtext *err); /* -EPERM, with what is missing */

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What an instance holds, as this process knows it: loaded from the maps, which
+ * are the only truth, and changed together with them. */
+#pragma once
+
+#include "datapath/dp.h"
+#include "model/compile.h"
+#include "model/identity.h"
+#include "model/policy.h"
+
+struct endpoint {
+	uint32_t id;
+	uint32_t ifindex;
+	struct identity *identity;
+	struct prefix v4;
+	struct prefix v6;
+	char *name;
+};
+
+struct backend {
+	uint32_t id; /* in the backends map */
+	struct prefix ip;
+	uint16_t port;
+	uint16_t weight;
+	uint32_t state; /* CLITE_BACKEND_* */
+};
+
+struct service {
+	uint32_t id;
+	struct prefix ip;
+	uint16_t port;
+	uint8_t protocol;
+	uint8_t algorithm;
+	uint32_t gen;
+	uint32_t table; /* in the slots map */
+	uint32_t nslots;
+	char *name; /* never NULL */
+	struct backend *backends;
+	size_t nbackends;
+};
+
+/* An entry of the ipcache that the user has set. */
+struct ipcache_user {
+	uint32_t id;
+	struct prefix prefix;
+	uint32_t identity;
+};
+
+struct device {
+	uint32_t ifindex;
+};
+
+/* A compiled policy in the kernel, shared by all endpoints with its rule set. */
+struct table {
+	uint32_t number;
+	uint32_t direction;
+	struct ruleset rules;
+	struct compiled *compiled;
+	uint32_t refs; /* endpoints */
+};
+
+struct state {
+	struct dp *dp;
+	uint64_t revision; /* of what is loaded; 0: nothing yet */
+	struct identities ids;
+	struct endpoint **eps; /* by id */
+	size_t neps, eps_cap;
+	struct policy **policies; /* by name */
+	size_t npolicies;
+	struct service **services; /* by id */
+	size_t nservices, services_cap;
+	struct ipcache_user *user;
+	size_t nuser, user_cap;
+	struct device *devices;
+	size_t ndevices, devices_cap;
+
+	struct table **tables;
+	size_t ntables, tables_cap;
+	bool tables_loaded;
+	uint32_t ports_next; /* where to look for free intervals first */
+};
+
+/* state.c */
+void state_clear(struct state *st);
+/* Load what another process has changed, if it has. */
+int state_refresh(struct state *st, struct errtext *err);
+/* Begin a change: lock, refresh, repair what a killed writer left. */
+int state_begin(struct state *st, struct errtext *err);
+/* End it: unlock. changed: others must load it again. */
+void state_end(struct state *st, bool changed);
+
+struct endpoint *state_endpoint(const struct state *st, uint32_t id);
+struct service *state_service(const struct state *st, uint32_t id);
+struct policy *state_policy(const struct state *st, const char *name);
+void service_free(struct service *s);
+void endpoint_free(struct endpoint *e);
+/* The tables of a direction in force at an endpoint: NULL is not enforced. */
+struct table *state_table(const struct state *st, uint32_t number);
+
+/* tables.c */
+/* Compile anew what is in the kernel, in order to add to it. */
+int tables_load(struct state *st, struct errtext *err);
+void tables_clear(struct state *st);
+/* The table for a subject and direction, made when there is none. *ret is NULL
+ * when nothing is enforced. It is not referenced yet: tables_sweep() takes it
+ * back unless somebody does. */
+int table_get(struct state *st, struct policy *const *policies, size_t n,
+	      const struct labels *subject, uint32_t direction, struct table **ret,
+	      struct errtext *err);
+/* Remove tables that no endpoint uses; no packet may look at them any more. */
+void tables_sweep(struct state *st);
+/* Tell all tables of a new identity, of one that goes. */
+int tables_add_identity(struct state *st, const struct identity *id, struct errtext *err);
+void tables_remove_identity(struct state *st, uint32_t id);
+
+/* identities.c: label sets and prefixes with their traces in the maps */
+int identity_get(struct state *st, struct labels *labels, struct identity **ret,
+		 struct errtext *err);
+void identity_put(struct state *st, struct identity *id);
+int cidr_add(struct state *st, const struct prefix *p, struct errtext *err);
+void cidr_remove(struct state *st, struct identity *id);
+int ipcache_write(struct state *st, const struct prefix *p, uint32_t identity, struct errtext *err);
+void ipcache_erase(struct state *st, const struct prefix *p);
+int ipcache_set(struct state *st, const struct prefix *p, uint32_t identity, struct errtext *err);
+int ipcache_unset(struct state *st, const struct prefix *p, struct errtext *err);
+/* Flows to and from outside are judged again. */
+void outside_changed(struct state *st);
+
+/* endpoints.c */
+struct endpoint_spec {
+	uint32_t id; /* 0: any */
+	uint32_t ifindex;
+	struct prefix v4, v6;
+	struct labels labels; /* taken over */
+	const char *name;
+	const uint8_t *mac; /* NULL: find or learn */
+};
+int endpoint_add(struct state *st, struct endpoint_spec *spec, uint32_t *ret_id,
+		 struct errtext *err);
+int endpoint_remove(struct state *st, uint32_t id, struct errtext *err);
+int device_add(struct state *st, uint32_t ifindex, struct errtext *err);
+int device_remove(struct state *st, uint32_t ifindex, struct errtext *err);
+
+/* commit.c */
+/* Put a whole new list of policies (sorted by name) into force, or nothing. New
+ * policies have id 0 and are numbered here; on success the list and those that
+ * are new belong to the state, and old ones that are not in it are freed. */
+int policies_commit(struct state *st, struct policy **policies, size_t n, struct errtext *err);
+
+/* services.c */
+int service_set(struct state *st, struct service *svc, struct errtext *err); /* takes svc over */
+int service_remove(struct state *st, uint32_t id, struct errtext *err);
+
+/* repair.c: write everything that the store says into the maps, and nothing else */
+int state_repair(struct state *st, struct errtext *err);
