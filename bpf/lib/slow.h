@@ -27,6 +27,8 @@ struct scratch {
 	u32 epoch;
 	u32 reply;  /* the packet answers */
 	u32 reason; /* Cilium's trace reason */
+	u32 hook;   /* HOOK_* */
+	u32 drop;   /* the fast path's reason to drop, 0: none */
 	u32 pad;
 	u64 now;
 };
@@ -685,10 +687,21 @@ static __always_inline int nd_packet(struct __sk_buff *skb, struct pkt *p, u32 h
 	return ret < 0 ? DROP(p, FILE_ND, -ret) : ret;
 }
 
+static __always_inline int arp_packet(struct __sk_buff *skb, struct pkt *p)
+{
+	u32 key = skb->ifindex, *id = bpf_map_lookup_elem(&devices, &key);
+	int ret = id ? arp_answer(skb, ep_get(*id)) : -DROP_EP_NOT_READY;
+
+	return ret < 0 ? DROP(p, FILE_ND, -ret) : ret;
+}
+
 static __always_inline int slow_path(struct __sk_buff *skb, struct scratch *s, u32 hook)
 {
-	int ret = parse(skb, &s->p);
+	int ret;
 
+	if (skb->protocol == bpf_htons(ETH_P_ARP))
+		return arp_packet(skb, &s->p);
+	ret = parse(skb, &s->p);
 	if (ret)
 		return ret;
 	if (is_nd(&s->p))

@@ -4,6 +4,7 @@
  * from_endpoint: ingress of an endpoint's host-side device: what it sends.
  * to_endpoint:   egress of that device: what the host's stack sends to it.
  * from_netdev:   ingress of an uplink: what the world sends to endpoints.
+ * slow:          what these do not do themselves: they call it.
  * clock:         run by the library to learn what jiffies64 is.
  */
 #include "common.h"
@@ -157,26 +158,40 @@ static __always_inline int fast6(struct __sk_buff *skb, u32 hook, u8 scope)
 	return ret < 0 ? ret - 2 : ret;
 }
 
-static __always_inline struct scratch *scratch_begin(struct __sk_buff *skb, u32 hook, u8 scope)
+/* Everything else is one program, which the three share: loaded once. The scratch
+ * memory tells it where it is. */
+int clite_slow(struct __sk_buff *skb);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__array(values, int(void *));
+} programs SEC(".maps") = {
+	.values = { [0] = (void *)&clite_slow },
+};
+
+/* reason: why the packet is to be dropped; 0: that is to be found out. */
+static __always_inline int slow(struct __sk_buff *skb, u32 hook, u8 scope, u32 reason)
 {
 	struct scratch *s = scratch_get();
 
-	if (!s)
-		return NULL;
-	__builtin_memset(&s->p, 0, sizeof(s->p));
-	__builtin_memset(&s->src, 0, sizeof(s->src));
-	__builtin_memset(&s->dst, 0, sizeof(s->dst));
-	__builtin_memset(&s->r, 0, sizeof(s->r));
-	s->reply = 0;
-	s->p.scope = scope;
-	s->p.ifindex = hook == HOOK_FROM_ENDPOINT ? skb->ifindex : 0;
-	s->p.hook_ifindex = skb->ifindex;
-	return s;
+	if (s) {
+		__builtin_memset(&s->p, 0, sizeof(s->p));
+		s->p.scope = scope;
+		s->p.ifindex = hook == HOOK_FROM_ENDPOINT ? skb->ifindex : 0;
+		s->p.hook_ifindex = skb->ifindex;
+		s->hook = hook;
+		s->drop = reason;
+		if (reason)
+			DROP(&s->p, FILE_ENDPOINT, 0);
+		bpf_tail_call(skb, &programs, 0);
+	}
+	return TC_ACT_SHOT;
 }
 
 static __always_inline int ip_packet(struct __sk_buff *skb, u32 hook, u8 scope)
 {
-	struct scratch *s;
 	int ret;
 
 	if (skb->protocol == bpf_htons(ETH_P_IP))
@@ -185,30 +200,8 @@ static __always_inline int ip_packet(struct __sk_buff *skb, u32 hook, u8 scope)
 		ret = fast6(skb, hook, scope);
 	if (likely(ret >= 0))
 		return verdict(ret);
-	s = scratch_begin(skb, hook, scope);
-	if (!s)
-		return TC_ACT_SHOT;
-	if (ret < -1) {
-		/* dropped on the way out: only the reason is known */
-		ret += 2;
-		DROP(&s->p, FILE_DELIVER, 0);
-		s->p.family = skb->protocol == bpf_htons(ETH_P_IP) ? 4 : 6;
-	} else {
-		ret = slow_path(skb, s, hook);
-	}
-	if (ret < 0)
-		return drop(skb, s, -ret, hook_dir(hook));
-	return verdict(ret);
-}
-
-static __always_inline int drop_early(struct __sk_buff *skb, u32 hook, u32 reason)
-{
-	struct scratch *s = scratch_begin(skb, hook, 0);
-
-	if (!s)
-		return TC_ACT_SHOT;
-	DROP(&s->p, FILE_ENDPOINT, 0);
-	return drop(skb, s, reason, hook_dir(hook));
+	/* below -1: dropped on the way out, only the reason is known */
+	return slow(skb, hook, scope, ret < -1 ? -2 - ret : 0);
 }
 
 static __always_inline int is_ip(struct __sk_buff *skb)
@@ -220,34 +213,29 @@ SEC("tc")
 int clite_from_endpoint(struct __sk_buff *skb)
 {
 	if (unlikely(skb->vlan_present))
-		return drop_early(skb, HOOK_FROM_ENDPOINT, DROP_VLAN_FILTERED);
+		return slow(skb, HOOK_FROM_ENDPOINT, 0, DROP_VLAN_FILTERED);
 	if (likely(is_ip(skb)))
 		return ip_packet(skb, HOOK_FROM_ENDPOINT, DP_SCOPE_ENDPOINT);
-	if (skb->protocol == bpf_htons(ETH_P_ARP)) {
-		u32 key = skb->ifindex, *id = bpf_map_lookup_elem(&devices, &key);
-		int ret = id ? arp_answer(skb, ep_get(*id)) : -DROP_EP_NOT_READY;
-
-		return ret < 0 ? drop_early(skb, HOOK_FROM_ENDPOINT, -ret) : verdict(ret);
-	}
-	return drop_early(skb, HOOK_FROM_ENDPOINT, DROP_UNKNOWN_L3);
+	return slow(skb, HOOK_FROM_ENDPOINT, 0,
+		    skb->protocol == bpf_htons(ETH_P_ARP) ? 0 : DROP_UNKNOWN_L3);
 }
 
 SEC("tc")
 int clite_to_endpoint(struct __sk_buff *skb)
 {
 	/* Judged where it came in, and sent here by a redirect. */
-	if (unlikely(cfg_mark && skb->mark == cfg_mark)) {
+	if (unlikely(skb->mark == cfg_mark)) {
 		skb->mark = 0;
 		return TC_ACT_UNSPEC;
 	}
 	if (unlikely(skb->vlan_present))
-		return drop_early(skb, HOOK_TO_ENDPOINT, DROP_VLAN_FILTERED);
+		return slow(skb, HOOK_TO_ENDPOINT, 0, DROP_VLAN_FILTERED);
 	if (likely(is_ip(skb)))
 		return ip_packet(skb, HOOK_TO_ENDPOINT,
 				 skb->ingress_ifindex ? DP_SCOPE_WORLD : DP_SCOPE_HOST);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return TC_ACT_UNSPEC;
-	return drop_early(skb, HOOK_TO_ENDPOINT, DROP_UNKNOWN_L3);
+	return slow(skb, HOOK_TO_ENDPOINT, 0, DROP_UNKNOWN_L3);
 }
 
 SEC("tc")
@@ -256,6 +244,26 @@ int clite_from_netdev(struct __sk_buff *skb)
 	if (skb->vlan_present || !is_ip(skb))
 		return TC_ACT_UNSPEC;
 	return ip_packet(skb, HOOK_FROM_NETDEV, DP_SCOPE_WORLD);
+}
+
+SEC("tc")
+int clite_slow(struct __sk_buff *skb)
+{
+	struct scratch *s = scratch_get();
+	u32 hook;
+	int ret;
+
+	if (!s)
+		return TC_ACT_SHOT;
+	__builtin_memset(&s->src, 0, sizeof(s->src));
+	__builtin_memset(&s->dst, 0, sizeof(s->dst));
+	__builtin_memset(&s->r, 0, sizeof(s->r));
+	s->reply = 0;
+	hook = s->hook;
+	ret = s->drop ? -(int)s->drop : slow_path(skb, s, hook);
+	if (ret < 0)
+		return drop(skb, s, -ret, hook_dir(hook));
+	return verdict(ret);
 }
 
 SEC("tc")

@@ -15,13 +15,15 @@ static const char *const map_names[MAP_COUNT_] = {
 	[MAP_SLOTS] = "slots",		[MAP_FLOW4] = "flow4",
 	[MAP_FLOW6] = "flow6",		[MAP_FRAGS] = "frags",
 	[MAP_RINGS] = "rings",		[MAP_LOST] = "lost",
-	[MAP_METRICS] = "metrics",	[MAP_STORE] = "store",
+	[MAP_METRICS] = "metrics",	[MAP_PROGRAMS] = "programs",
+	[MAP_STORE] = "store",
 };
 
 static const char *const prog_names[PROG_COUNT_] = {
 	[PROG_FROM_ENDPOINT] = "from_endpoint",
 	[PROG_TO_ENDPOINT] = "to_endpoint",
 	[PROG_FROM_NETDEV] = "from_netdev",
+	[PROG_SLOW] = "slow",
 	[PROG_CLOCK] = "clock",
 };
 
