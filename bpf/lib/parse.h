@@ -97,8 +97,8 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct pkt *p, u32 
 {
 	struct ipv6hdr ip;
 	u32 off = L3 + sizeof(ip), end;
+	int i, fragmented = 0;
 	u8 next;
-	int i;
 
 	if (bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)))
 		return DROP(p, FILE_PARSE, DROP_INVALID);
@@ -126,7 +126,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct pkt *p, u32 
 		if (next == IPPROTO_FRAGMENT) {
 			u16 fo = (u16)h[2] << 8 | h[3];
 
-			if (p->frag)
+			if (fragmented++)
 				return DROP(p, FILE_PARSE, DROP_INVALID_EXTHDR);
 			__builtin_memcpy(frag_id, h + 4, 4);
 			if (fo & 0xfff8) {

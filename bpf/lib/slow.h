@@ -299,12 +299,23 @@ static __always_inline int source_side(struct __sk_buff *skb, struct scratch *s,
 	return 0;
 }
 
+static __always_inline int is_multicast(const union dp_ip *ip, u8 family)
+{
+	return family == 4 ? ip->b[0] >= 224 : ip->b[0] == 0xff;
+}
+
 /* The end that an address belongs to. */
 static __always_inline void dest_side(struct __sk_buff *skb, struct scratch *s,
 				      const union dp_ip *ip, u32 hook)
 {
-	u32 identity = 0;
-	u32 ep = address_find(ip, s->p.family, &identity);
+	u32 identity = 0, key = skb->ifindex;
+	u32 ep = address_find(ip, s->p.family, &identity), *id;
+
+	/* To everybody on the link: that is the endpoint behind the device. */
+	if (hook == HOOK_TO_ENDPOINT && is_multicast(ip, s->p.family)) {
+		id = bpf_map_lookup_elem(&devices, &key);
+		ep = id ? *id : 0;
+	}
 
 	side_endpoint(&s->dst, ep, s->epoch);
 	if (ep)
@@ -413,12 +424,17 @@ __noinline int revalidate(struct __sk_buff *skb, struct scratch *s, u32 hook)
 }
 
 /* A service has changed: a flow stays with its back end while that is there. */
-static __always_inline int service_kept(struct dp_flow *f)
+static __always_inline int service_kept(const struct pkt *p, struct dp_flow *f)
 {
+	int reply = f->flags & DP_FLOW_REPLY;
 	struct dp_backend *b = backend_get(f->backend);
 	u32 id = f->service, *gen = bpf_map_lookup_elem(&service_gens, &id);
 
 	if (!b || !gen || b->service != id)
+		return 0;
+	/* Numbers are used again: is it still the one that was chosen? */
+	if (!ip_equal(&b->ip, reply ? &p->saddr : &f->nat_daddr) ||
+	    b->port != (reply ? p->sport : f->nat_dport))
 		return 0;
 	f->service_gen = *gen;
 	return 1;
@@ -499,8 +515,8 @@ static __always_inline struct dp_flow *pair_find(struct scratch *s)
 	}
 	if (!f || !flow_alive(f, s->now) || !(f->flags & DP_FLOW_PAIR) || f->flags & DP_FLOW_NAT)
 		return NULL;
-	if (s->p.proto == IPPROTO_TCP && f->flags & DP_FLOW_CLOSING &&
-	    (s->p.tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+	/* A SYN begins, it does not answer. */
+	if (s->p.proto == IPPROTO_TCP && (s->p.tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		return NULL;
 	return f;
 }
@@ -633,7 +649,7 @@ static __always_inline int classify_error(struct __sk_buff *skb, struct scratch 
 	if (icmp_quoted(skb, &s->p, &s->q))
 		return NEXT_ADMIT;
 	f = flow_lookup(&s->q);
-	if (!f || !flow_alive(f, s->now) || !(flow_service_current(f) || service_kept(f)))
+	if (!f || !flow_alive(f, s->now) || !(flow_service_current(f) || service_kept(&s->q, f)))
 		return NEXT_ADMIT;
 	/* A commit has touched the flow and no packet of it has come since: what
 	 * is to become of it is not known. */
@@ -662,7 +678,7 @@ __noinline int classify(struct __sk_buff *skb, struct scratch *s, u32 hook)
 		return classify_error(skb, s, hook);
 	f = flow_lookup(p);
 	if (!f || !flow_alive(f, s->now) || flow_reopened(p, f, &s->q) ||
-	    !(flow_service_current(f) || service_kept(f)))
+	    !(flow_service_current(f) || service_kept(p, f)))
 		return NEXT_ADMIT;
 	s->reason = f->flags & DP_FLOW_REPLY ? 2 : 1;
 	return flow_current(f, s->epoch) ? NEXT_FORWARD : NEXT_JUDGE;
