@@ -124,6 +124,8 @@ struct dp_policy {
 	__u8 verdict; /* where no verdict entry says otherwise */
 	__u8 pad[3];
 	__u32 rule; /* cookie of that */
+	__u32 peer_classes; /* numbers given out: the library's, never used again */
+	__u32 pad2;
 };
 
 /* Sorted by start; an interval ends where the next begins. The first starts
@@ -359,7 +361,7 @@ DP_ASSERT_SIZE(dp_control, 40 + 24 * DP_SUBSCRIBERS + 16);
 DP_ASSERT_SIZE(dp_ep, 96);
 DP_ASSERT_SIZE(dp_addr_key, 20);
 DP_ASSERT_SIZE(dp_ipcache_key, 24);
-DP_ASSERT_SIZE(dp_policy, 16);
+DP_ASSERT_SIZE(dp_policy, 24);
 DP_ASSERT_SIZE(dp_service_key, 20);
 DP_ASSERT_SIZE(dp_service, 20);
 DP_ASSERT_SIZE(dp_backend, 24);

@@ -149,7 +149,7 @@ struct nl_link {
 	char *name;
 	uint8_t mac[6];
 	bool has_mac;
-	bool veth;	  /* has a peer device: redirect_peer works */
+	bool veth;	  /* with its peer in another namespace: redirect_peer works */
 	uint8_t peer_mac[6];
 	bool has_peer_mac; /* found in the namespace of its peer */
 };

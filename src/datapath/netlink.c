@@ -145,10 +145,11 @@ int nl_link_get(uint32_t ifindex, struct nl_link *ret)
 	if (!l.name)
 		return -ENOMEM;
 	l.has_mac = link_mac(buf, n, l.mac);
-	l.veth = link_is(buf, n, "veth");
 	a = link_attr(buf, n, IFLA_LINK);
 	ns = link_attr(buf, n, IFLA_LINK_NETNSID);
-	if (l.veth && a) {
+	/* bpf_redirect_peer() wants the peer in another namespace. */
+	l.veth = link_is(buf, n, "veth") && ns;
+	if (link_is(buf, n, "veth") && a) {
 		int32_t nsid = -1;
 
 		memcpy(&peer, RTA_DATA(a), sizeof(peer));

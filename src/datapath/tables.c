@@ -221,6 +221,7 @@ static int table_write(struct state *st, struct table *t, struct errtext *err)
 		.nports = c->nports,
 		.verdict = c->verdict,
 		.rule = c->rule,
+		.peer_classes = compiled_next_class(c),
 	};
 	r = write_verdicts(st, t, 0, err);
 	if (!r)
@@ -300,6 +301,7 @@ static int table_add_identity(struct state *st, struct table *t, const struct id
 
 	if (r)
 		return r;
+	st->dp->policies[t->number].peer_classes = compiled_next_class(t->compiled);
 	r = write_verdicts(st, t, from, err);
 	/* No entry is class 0. */
 	if (!r && class)
@@ -313,8 +315,12 @@ int tables_add_identity(struct state *st, const struct identity *id, struct errt
 
 	for (size_t i = 0; !r && i < st->ntables; i++) {
 		r = table_add_identity(st, st->tables[i], id, err);
-		if (r)
+		if (r) {
 			tables_remove_identity(st, id->id);
+			/* A class may be known here and not in the kernel: forget all,
+			 * the kernel knows. */
+			tables_clear(st);
+		}
 	}
 	return r;
 }
@@ -375,7 +381,8 @@ static int adopt(struct state *st, struct table *t, const struct kernel_peers *a
 		return -ENOMEM;
 	for (i = first; i < last; i++)
 		mine[i - first] = all->v[i].peer;
-	return compiled_adopt(t->compiled, &st->ids, mine, last - first);
+	return compiled_adopt(t->compiled, mine, last - first,
+			      st->dp->policies[t->number].peer_classes);
 }
 
 /* Which table an endpoint uses, from the numbers in its live slot. */

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "model/document_rule.h"
+
+#include <cilium-lite/policy.h>
+
+/* ---- selectors ---------------------------------------------------------- */
+
+static int check_label_value(const struct reader *r, const struct ynode *n, const struct path *p,
+			     const char **ret)
+{
+	int res = doc_string(r, n, p, ret);
+
+	if (res < 0)
+		return res;
+	for (const char *c = *ret; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			return doc_fail_value(
+				r, n, p, CLITE_EDOCUMENT,
+				"is no value of a label: it holds a control character");
+	return 0;
+}
+
+static int set_key(const struct reader *r, uint32_t line, const struct path *p,
+		   struct requirement *q, const char *key)
+{
+	_cleanup_buf_ struct buf shown = {};
+	int res = requirement_set_key(q, key);
+
+	if (res != -EINVAL)
+		return res;
+	buf_excerpt(&shown, key);
+	return doc_fail(r, line, p, CLITE_EDOCUMENT,
+			"'%s' is no key of a label: expected 'key' or 'source:key', without blanks",
+			shown.data ? shown.data : "");
+}
+
+/* Append a zeroed requirement. */
+static struct requirement *add_requirement(struct selector *s, size_t *cap)
+{
+	if (!array_grow(&s->reqs, cap, s->nreqs))
+		return NULL;
+	s->reqs[s->nreqs] = (struct requirement){};
+	return &s->reqs[s->nreqs++];
+}
+
+static int add_value(struct requirement *q, size_t *cap, const char *value)
+{
+	if (!array_grow(&q->values, cap, q->nvalues))
+		return -ENOMEM;
+	q->values[q->nvalues] = strdup(value);
+	if (!q->values[q->nvalues])
+		return -ENOMEM;
+	q->nvalues++;
+	return 0;
+}
+
+static int read_match_labels(const struct reader *r, const struct ynode *map, const struct path *p,
+			     struct selector *s, size_t *cap)
+{
+	if (map->kind != YNODE_MAP)
+		return doc_fail_type(r, map, p, "a map of labels");
+
+	for (const struct ynode *n = map->first; n; n = n->next) {
+		struct path here = { .up = p, .key = n->key };
+		struct requirement *q;
+		size_t values_cap = 0;
+		const char *value;
+		int res;
+
+		res = check_label_value(r, n, &here, &value);
+		if (res < 0)
+			return res;
+		q = add_requirement(s, cap);
+		if (!q)
+			return -ENOMEM;
+		q->op = CLITE_OP_IN;
+		res = set_key(r, n->key_line, &here, q, n->key);
+		if (res < 0)
+			return res;
+		res = add_value(q, &values_cap, value);
+		if (res < 0)
+			return res;
+	}
+	return 0;
+}
+
+static int read_operator(const struct reader *r, const struct ynode *n, const struct path *p,
+			 uint32_t *ret)
+{
+	static const char *const operators[] = {
+		[CLITE_OP_IN] = "In",
+		[CLITE_OP_NOT_IN] = "NotIn",
+		[CLITE_OP_EXISTS] = "Exists",
+		[CLITE_OP_DOES_NOT_EXIST] = "DoesNotExist",
+	};
+	const char *s;
+	int res = doc_string(r, n, p, &s);
+
+	if (res < 0)
+		return res;
+	for (uint32_t i = 0; i < ARRAY_SIZE(operators); i++) {
+		if (strcmp(s, operators[i]) == 0) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return doc_fail_value(r, n, p, CLITE_EDOCUMENT,
+			      "is no operator: In, NotIn, Exists and DoesNotExist are");
+}
+
+static int read_values(const struct reader *r, const struct ynode *list, const struct path *p,
+		       struct requirement *q)
+{
+	size_t cap = 0, i = 0;
+	int res = doc_list(r, list, p);
+
+	if (res < 0)
+		return res;
+	for (const struct ynode *n = list->first; n; n = n->next) {
+		struct path here = { .up = p, .index = i++ };
+		const char *value;
+
+		res = check_label_value(r, n, &here, &value);
+		if (res < 0)
+			return res;
+		res = add_value(q, &cap, value);
+		if (res < 0)
+			return res;
+	}
+	return 0;
+}
+
+static int read_expression(const struct reader *r, const struct ynode *n, const struct path *p,
+			   struct requirement *q)
+{
+	enum { KEY, OPERATOR, VALUES, COUNT };
+	static const struct field fields[COUNT] = {
+		[KEY] = { .name = "key" },
+		[OPERATOR] = { .name = "operator" },
+		[VALUES] = { .name = "values" },
+	};
+	struct path key_path = { .up = p, .key = "key" };
+	struct path op_path = { .up = p, .key = "operator" };
+	struct path values_path = { .up = p, .key = "values" };
+	const struct ynode *got[COUNT];
+	bool wants_values;
+	const char *key;
+	int res;
+
+	res = doc_fields(r, n, p, fields, COUNT, got);
+	if (res < 0)
+		return res;
+	if (!got[KEY] || !got[OPERATOR])
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT, "needs a key and an operator");
+	res = doc_string(r, got[KEY], &key_path, &key);
+	if (res < 0)
+		return res;
+	res = set_key(r, got[KEY]->line, &key_path, q, key);
+	if (res < 0)
+		return res;
+	res = read_operator(r, got[OPERATOR], &op_path, &q->op);
+	if (res < 0)
+		return res;
+
+	if (got[VALUES]) {
+		res = read_values(r, got[VALUES], &values_path, q);
+		if (res < 0)
+			return res;
+	}
+	wants_values = q->op == CLITE_OP_IN || q->op == CLITE_OP_NOT_IN;
+	if (wants_values && q->nvalues == 0)
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT,
+				"operator '%s' needs a list of values", got[OPERATOR]->text);
+	if (!wants_values && q->nvalues > 0)
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT,
+				"operator '%s' takes no values: leave them away",
+				got[OPERATOR]->text);
+	return 0;
+}
+
+static int read_expressions(const struct reader *r, const struct ynode *list, const struct path *p,
+			    struct selector *s, size_t *cap)
+{
+	size_t i = 0;
+	int res = doc_list(r, list, p);
+
+	if (res < 0)
+		return res;
+	for (const struct ynode *n = list->first; n; n = n->next) {
+		struct path here = { .up = p, .index = i++ };
+		struct requirement *q = add_requirement(s, cap);
+
+		if (!q)
+			return -ENOMEM;
+		res = read_expression(r, n, &here, q);
+		if (res < 0)
+			return res;
+	}
+	return 0;
+}
+
+static int add_namespace(const struct reader *r, struct selector *s, size_t *cap, bool subject)
+{
+	struct requirement *q;
+	size_t values_cap = 0;
+	int res;
+
+	if (!r->namespace || selector_names_namespace(s, subject))
+		return 0;
+	q = add_requirement(s, cap);
+	if (!q)
+		return -ENOMEM;
+	res = requirement_set_key(q, "k8s:" NAMESPACE_KEY);
+	if (res < 0)
+		return res;
+	q->op = CLITE_OP_IN;
+	return add_value(q, &values_cap, r->namespace);
+}
+
+int document_selector(const struct reader *r, const struct ynode *n, const struct path *p,
+		      bool subject, struct selector *s)
+{
+	enum { LABELS, EXPRESSIONS, COUNT };
+	static const struct field fields[COUNT] = {
+		[LABELS] = { .name = "matchLabels" },
+		[EXPRESSIONS] = { .name = "matchExpressions" },
+	};
+	struct path labels = { .up = p, .key = "matchLabels" };
+	struct path expressions = { .up = p, .key = "matchExpressions" };
+	const struct ynode *got[COUNT];
+	size_t cap = 0;
+	int res;
+
+	res = doc_fields(r, n, p, fields, COUNT, got);
+	if (res < 0)
+		return res;
+	if (got[LABELS]) {
+		res = read_match_labels(r, got[LABELS], &labels, s, &cap);
+		if (res < 0)
+			return res;
+	}
+	if (got[EXPRESSIONS]) {
+		res = read_expressions(r, got[EXPRESSIONS], &expressions, s, &cap);
+		if (res < 0)
+			return res;
+	}
+	return add_namespace(r, s, &cap, subject);
+}
+
+/* ---- peers -------------------------------------------------------------- */
+
+static int read_endpoints(const struct reader *r, const struct ynode *n, const struct path *p,
+			  struct peer *peer)
+{
+	peer->kind = CLITE_PEER_ENDPOINTS;
+	return document_selector(r, n, p, false, &peer->selector);
+}
+
+static int read_prefix(const struct reader *r, const struct ynode *n, const struct path *p,
+		       struct prefix *ret)
+{
+	const char *s;
+	int res = doc_string(r, n, p, &s);
+
+	if (res < 0)
+		return res;
+	if (prefix_parse(s, ret) < 0)
+		return doc_fail_value(r, n, p, CLITE_EDOCUMENT,
+				      "is no address or prefix: expected such as '10.0.0.0/8' or "
+				      "'fd00::/64', with no bits set beyond the length");
+	return 0;
+}
+
+static int read_cidr(const struct reader *r, const struct ynode *n, const struct path *p,
+		     struct peer *peer)
+{
+	peer->kind = CLITE_PEER_CIDR;
+	return read_prefix(r, n, p, &peer->cidr);
+}
+
+static int read_except(const struct reader *r, const struct ynode *list, const struct path *p,
+		       struct peer *peer)
+{
+	char text[PREFIX_STR];
+	size_t cap = 0;
+	int res = doc_list(r, list, p);
+
+	if (res < 0)
+		return res;
+	for (const struct ynode *n = list->first; n; n = n->next) {
+		struct path here = { .up = p, .index = peer->nexcept };
+		struct prefix except;
+
+		res = read_prefix(r, n, &here, &except);
+		if (res < 0)
+			return res;
+		if (!prefix_contains(&peer->cidr, &except))
+			return doc_fail(r, n->line, &here, CLITE_EDOCUMENT,
+					"'%s' is outside of the cidr '%s'", n->text,
+					prefix_format(&peer->cidr, text));
+		if (!array_grow(&peer->except, &cap, peer->nexcept))
+			return -ENOMEM;
+		peer->except[peer->nexcept++] = except;
+	}
+	return 0;
+}
+
+static int read_cidr_set(const struct reader *r, const struct ynode *n, const struct path *p,
+			 struct peer *peer)
+{
+	enum { CIDR, EXCEPT, SUPPORTED };
+	static const char group[] = "names CIDR groups" LACKS ": write the prefixes";
+	static const struct field fields[] = {
+		[CIDR] = { .name = "cidr" },
+		[EXCEPT] = { .name = "except" },
+		[SUPPORTED] = { "cidrGroupRef", group },
+		{ "cidrGroupSelector", group },
+	};
+	struct path cidr = { .up = p, .key = "cidr" };
+	struct path except = { .up = p, .key = "except" };
+	const struct ynode *got[ARRAY_SIZE(fields)];
+	int res;
+
+	peer->kind = CLITE_PEER_CIDR;
+	res = doc_fields(r, n, p, fields, ARRAY_SIZE(fields), got);
+	if (res < 0)
+		return res;
+	if (!got[CIDR])
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT, "needs a cidr");
+	res = read_prefix(r, got[CIDR], &cidr, &peer->cidr);
+	if (res < 0)
+		return res;
+	return got[EXCEPT] ? read_except(r, got[EXCEPT], &except, peer) : 0;
+}
+
+static int read_entity(const struct reader *r, const struct ynode *n, const struct path *p,
+		       struct peer *peer)
+{
+	_cleanup_buf_ struct buf known = {};
+	const char *s;
+	int res;
+
+	peer->kind = CLITE_PEER_ENTITY;
+	res = doc_string(r, n, p, &s);
+	if (res < 0)
+		return res;
+	if (entity_parse(s, &peer->entity) == 0)
+		return 0;
+
+	buf_puts(&known, "is no entity; these are: all");
+	for (unsigned int e = ENTITY_ALL + 1; e < ENTITY_COUNT_; e++)
+		buf_printf(&known, ", %s", entity_name((enum entity)e));
+	return known.failed ? -ENOMEM : doc_fail_value(r, n, p, CLITE_EDOCUMENT, known.data);
+}
+
+typedef int (*peer_fn)(const struct reader *r, const struct ynode *n, const struct path *p,
+		       struct peer *peer);
+
+int document_peers(const struct reader *r, const struct ynode *list, const struct path *p,
+		   enum element kind, struct rule *rule)
+{
+	static const peer_fn read[] = {
+		[E_ENDPOINTS] = read_endpoints,
+		[E_CIDR] = read_cidr,
+		[E_CIDR_SET] = read_cidr_set,
+		[E_ENTITIES] = read_entity,
+	};
+	size_t cap = 0;
+	int res = doc_list(r, list, p);
+
+	if (res < 0)
+		return res;
+	for (const struct ynode *n = list->first; n; n = n->next) {
+		struct path here = { .up = p, .index = rule->npeers };
+
+		if (!array_grow(&rule->peers, &cap, rule->npeers))
+			return -ENOMEM;
+		rule->peers[rule->npeers] = (struct peer){};
+		res = read[kind](r, n, &here, &rule->peers[rule->npeers++]);
+		if (res < 0)
+			return res;
+	}
+	return 0;
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Hubble's GetFlowsResponse in the JSON form of protobuf, with the names of the
+ * definitions (flow.proto, observer.proto) and in their order. What is zero or
+ * empty is left away; enums are names, 64-bit numbers would be strings. */
+#include "model/event.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "model/event_parts.h"
+#include "model/names.h"
+
+/* ---- writing ---------------------------------------------------------------- */
+
+static void comma(struct buf *b)
+{
+	char last = b->len > 0 ? b->data[b->len - 1] : '{';
+
+	if (last != '{' && last != '[')
+		buf_puts(b, ",");
+}
+
+static void put_key(struct buf *b, const char *key)
+{
+	comma(b);
+	buf_printf(b, "\"%s\":", key);
+}
+
+static void put_object(struct buf *b, const char *key)
+{
+	put_key(b, key);
+	buf_puts(b, "{");
+}
+
+static void put_text(struct buf *b, const char *key, const char *value)
+{
+	if (!value || !*value)
+		return;
+	put_key(b, key);
+	buf_json(b, value);
+}
+
+/* The first len bytes of value. */
+static void put_part(struct buf *b, const char *key, const char *value, size_t len)
+{
+	_cleanup_free_ char *part = strndup(value, len);
+
+	if (part)
+		put_text(b, key, part);
+	else
+		b->failed = true;
+}
+
+static void put_number(struct buf *b, const char *key, uint32_t value)
+{
+	if (!value)
+		return;
+	put_key(b, key);
+	buf_printf(b, "%u", value);
+}
+
+/* A value of an enum that has no name is a number, as in protobuf. */
+static void put_enum(struct buf *b, const char *key, const char *name, uint32_t value)
+{
+	if (name)
+		put_text(b, key, name);
+	else
+		put_number(b, key, value);
+}
+
+/* As protobuf writes times: UTC, with no, three, six or nine digits. */
+static void put_time(struct buf *b, const char *key, uint64_t ns)
+{
+	uint32_t fraction = (uint32_t)(ns % 1000000000);
+	time_t t = (time_t)(ns / 1000000000);
+	struct tm tm = {};
+
+	gmtime_r(&t, &tm);
+	put_key(b, key);
+	buf_printf(b, "\"%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1,
+		   tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	if (fraction % 1000)
+		buf_printf(b, ".%09u", fraction);
+	else if (fraction % 1000000)
+		buf_printf(b, ".%06u", fraction / 1000);
+	else if (fraction)
+		buf_printf(b, ".%03u", fraction / 1000000);
+	buf_puts(b, "Z\"");
+}
+
+/* Of "namespace/name", or a name alone. */
+static void put_namespace(struct buf *b, const char *name)
+{
+	const char *slash = strchr(name, '/');
+
+	if (slash)
+		put_part(b, "namespace", name, (size_t)(slash - name));
+}
+
+static void put_name(struct buf *b, const char *key, const char *name)
+{
+	const char *slash = strchr(name, '/');
+
+	put_text(b, key, slash ? slash + 1 : name);
+}
+
+/* ---- parts of a flow -------------------------------------------------------- */
+
+static void put_ip(const struct clite_event *e, struct buf *b)
+{
+	uint8_t family = e->family == 6 ? 6 : 4;
+	char addr[PREFIX_STR];
+
+	put_object(b, "IP");
+	put_text(b, "source", addr_format(e->source, family, addr));
+	put_text(b, "destination", addr_format(e->destination, family, addr));
+	put_text(b, "ipVersion", family == 6 ? "IPv6" : "IPv4");
+	buf_puts(b, "}");
+}
+
+static void put_tcp_flags(const struct clite_event *e, struct buf *b)
+{
+	put_object(b, "flags");
+	for (size_t i = 0; i < TCP_FLAGS; i++) {
+		if (!(e->tcp_flags & 1u << i))
+			continue;
+		put_key(b, tcp_flag_names[i]);
+		buf_puts(b, "true");
+	}
+	buf_puts(b, "}");
+}
+
+static void put_l4(const struct clite_event *e, struct buf *b)
+{
+	static const char *const names[] = {
+		[L4_TCP] = "TCP",      [L4_UDP] = "UDP",      [L4_SCTP] = "SCTP",
+		[L4_ICMP4] = "ICMPv4", [L4_ICMP6] = "ICMPv6",
+	};
+	enum event_l4 l4 = event_l4(e);
+
+	if (l4 == L4_NONE)
+		return;
+	put_object(b, "l4");
+	put_object(b, names[l4]);
+	if (event_has_ports(e)) {
+		put_number(b, "source_port", e->source_port);
+		put_number(b, "destination_port", e->destination_port);
+	} else {
+		put_number(b, "type", e->icmp_type);
+		put_number(b, "code", e->icmp_code);
+	}
+	if (l4 == L4_TCP)
+		put_tcp_flags(e, b);
+	buf_puts(b, "}}");
+}
+
+/* "source:key=value"; without a value Hubble prints no '='. */
+static void put_label(struct buf *b, const char *label)
+{
+	const char *equals = strchr(label, '=');
+	_cleanup_free_ char *bare = NULL;
+
+	comma(b);
+	if (!equals || equals[1]) {
+		buf_json(b, label);
+		return;
+	}
+	bare = strndup(label, (size_t)(equals - label));
+	if (bare)
+		buf_json(b, bare);
+	else
+		b->failed = true;
+}
+
+static void put_labels(const struct event_names *names, uint32_t identity, struct buf *b)
+{
+	const char *const *labels = names->labels(names->data, identity);
+
+	if (!labels || !*labels)
+		return;
+	put_key(b, "labels");
+	buf_puts(b, "[");
+	for (; *labels; labels++)
+		put_label(b, *labels);
+	buf_puts(b, "]");
+}
+
+static void put_endpoint(const struct clite_event *e, const struct event_names *names, bool source,
+			 struct buf *b)
+{
+	uint32_t identity = source ? e->source_identity : e->destination_identity;
+	const char *name;
+
+	put_object(b, source ? "source" : "destination");
+	put_number(b, "ID", source ? e->source_endpoint : e->destination_endpoint);
+	put_number(b, "identity", identity);
+	/* asked twice: a name is good until the next question */
+	name = event_endpoint(e, names, source);
+	if (name)
+		put_namespace(b, name);
+	put_labels(names, identity, b);
+	name = event_endpoint(e, names, source);
+	if (name)
+		put_name(b, "pod_name", name);
+	buf_puts(b, "}");
+}
+
+static void put_service(const struct clite_event *e, const struct event_names *names, bool source,
+			struct buf *b)
+{
+	const char *name = event_service(e, names, source);
+
+	if (!name)
+		return;
+	put_object(b, source ? "source_service" : "destination_service");
+	put_name(b, "name", name);
+	put_namespace(b, name);
+	buf_puts(b, "}");
+}
+
+static void put_event_type(const struct clite_event *e, struct buf *b)
+{
+	put_object(b, "event_type");
+	put_number(b, "type", e->type);
+	if (e->type != CLITE_EVENT_POLICY_VERDICT)
+		put_number(b, "sub_type", e->subtype);
+	buf_puts(b, "}");
+}
+
+/* Hubble's is the direction of the connection: a reply that comes in belongs to
+ * one that went out. */
+static void put_direction(const struct clite_event *e, struct buf *b)
+{
+	bool turned = e->type == CLITE_EVENT_TRACE && e->trace_reason == TRACE_REASON_REPLY;
+
+	if (e->direction == (turned ? CLITE_EGRESS : CLITE_INGRESS))
+		put_text(b, "traffic_direction", "INGRESS");
+	else if (e->direction == (turned ? CLITE_INGRESS : CLITE_EGRESS))
+		put_text(b, "traffic_direction", "EGRESS");
+}
+
+static void put_is_reply(const struct clite_event *e, struct buf *b)
+{
+	if (e->is_reply > 1)
+		return;
+	put_key(b, "is_reply");
+	buf_puts(b, e->is_reply ? "true" : "false");
+}
+
+static void put_file(const struct clite_event *e, struct buf *b)
+{
+	if (!e->source_file || !*e->source_file)
+		return;
+	put_object(b, "file");
+	put_text(b, "name", e->source_file);
+	put_number(b, "line", e->source_line);
+	buf_puts(b, "}");
+}
+
+static void put_interface(const struct clite_event *e, struct buf *b)
+{
+	if (!e->ifindex)
+		return;
+	put_object(b, "interface");
+	put_number(b, "index", e->ifindex);
+	buf_puts(b, "}");
+}
+
+static void put_policy(const struct event_names *names, const char *key, uint32_t cookie,
+		       struct buf *b)
+{
+	const struct clite_rule_info *rule = cookie ? names->rule(names->data, cookie) : NULL;
+
+	if (!rule)
+		return;
+	put_key(b, key);
+	buf_puts(b, "[{");
+	put_name(b, "name", rule->policy);
+	put_namespace(b, rule->policy);
+	/* What has no namespace may be of any kind. */
+	if (strchr(rule->policy, '/'))
+		put_text(b, "kind", "CiliumNetworkPolicy");
+	buf_puts(b, "}]");
+}
+
+static void put_policies(const struct clite_event *e, const struct event_names *names,
+			 struct buf *b)
+{
+	struct event_rules r = event_rules(e);
+
+	put_policy(names, r.denied ? "egress_denied_by" : "egress_allowed_by", r.egress, b);
+	put_policy(names, r.denied ? "ingress_denied_by" : "ingress_allowed_by", r.ingress, b);
+}
+
+static void put_summary(const struct clite_event *e, struct buf *b)
+{
+	_cleanup_buf_ struct buf text = {};
+
+	event_summary(e, &text);
+	if (text.failed)
+		b->failed = true;
+	else
+		put_text(b, "Summary", text.data);
+}
+
+static const char *verdict_name(uint32_t verdict)
+{
+	return verdict == CLITE_VERDICT_FORWARDED ? "FORWARDED" :
+	       verdict == CLITE_VERDICT_DROPPED	  ? "DROPPED" :
+						    NULL;
+}
+
+/* ---- the whole --------------------------------------------------------------- */
+
+static void put_decision(const struct clite_event *e, struct buf *b)
+{
+	if (e->type == CLITE_EVENT_POLICY_VERDICT)
+		put_number(b, "policy_match_type", e->subtype);
+	if (e->type == CLITE_EVENT_TRACE) {
+		put_enum(b, "trace_observation_point", trace_point_name(e->subtype), e->subtype);
+		put_text(b, "trace_reason", trace_reason_name(e->trace_reason));
+	}
+	put_file(e, b);
+	if (e->drop_reason)
+		put_enum(b, "drop_reason_desc", clite_drop_reason_name(e->drop_reason),
+			 e->drop_reason);
+}
+
+static void put_flow(const struct clite_event *e, const struct event_names *names, struct buf *b)
+{
+	put_time(b, "time", e->time);
+	put_enum(b, "verdict", verdict_name(e->verdict), e->verdict);
+	put_number(b, "drop_reason", e->drop_reason);
+	put_ip(e, b);
+	put_l4(e, b);
+	put_endpoint(e, names, true, b);
+	put_endpoint(e, names, false, b);
+	put_text(b, "Type", "L3_L4");
+	put_text(b, "node_name", names->node_name);
+	if (e->is_reply == 1) { /* deprecated, but Hubble sets it */
+		put_key(b, "reply");
+		buf_puts(b, "true");
+	}
+	put_event_type(e, b);
+	put_service(e, names, true, b);
+	put_service(e, names, false, b);
+	put_direction(e, b);
+	put_decision(e, b);
+	put_is_reply(e, b);
+	put_interface(e, b);
+	put_summary(e, b);
+	put_policies(e, names, b);
+}
+
+void event_json(const struct clite_event *e, const struct event_names *names, struct buf *out)
+{
+	buf_puts(out, "{\"flow\":{");
+	put_flow(e, names, out);
+	buf_puts(out, "}");
+	put_text(out, "node_name", names->node_name);
+	put_time(out, "time", e->time);
+	buf_puts(out, "}");
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "model/policy.h"
+
+#include <cilium-lite/policy.h>
+
+static const char *const entity_names[ENTITY_COUNT_] = {
+	[ENTITY_ALL] = "all",
+	[ENTITY_WORLD] = "world",
+	[ENTITY_WORLD_IPV4] = "world-ipv4",
+	[ENTITY_WORLD_IPV6] = "world-ipv6",
+	[ENTITY_CLUSTER] = "cluster",
+	[ENTITY_HOST] = "host",
+	[ENTITY_INIT] = "init",
+	[ENTITY_INGRESS] = "ingress",
+	[ENTITY_UNMANAGED] = "unmanaged",
+	[ENTITY_REMOTE_NODE] = "remote-node",
+	[ENTITY_HEALTH] = "health",
+	[ENTITY_NONE] = "none",
+	[ENTITY_KUBE_APISERVER] = "kube-apiserver",
+};
+
+const char *entity_name(enum entity e)
+{
+	return (unsigned int)e < ENTITY_COUNT_ ? entity_names[e] : "unknown";
+}
+
+int entity_parse(const char *s, enum entity *ret)
+{
+	for (unsigned int e = 0; e < ENTITY_COUNT_; e++) {
+		if (strcmp(s, entity_names[e]) == 0) {
+			*ret = (enum entity)e;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static void requirement_clear(struct requirement *r)
+{
+	free(r->source);
+	free(r->key);
+	for (size_t i = 0; i < r->nvalues; i++)
+		free(r->values[i]);
+	free(r->values);
+	*r = (struct requirement){};
+}
+
+static bool key_char_ok(unsigned char c)
+{
+	return c > ' ' && c != 0x7f;
+}
+
+int requirement_set_key(struct requirement *r, const char *text)
+{
+	const char *colon = strchr(text, ':');
+	const char *key = colon ? colon + 1 : text;
+	_cleanup_free_ char *source = NULL;
+
+	if (colon == text || !*key)
+		return -EINVAL;
+	for (const char *c = text; *c; c++)
+		if (!key_char_ok((unsigned char)*c))
+			return -EINVAL;
+
+	if (colon) {
+		source = strndup(text, (size_t)(colon - text));
+		if (!source)
+			return -ENOMEM;
+		if (strcmp(source, "any") == 0) {
+			free(source);
+			source = NULL;
+		}
+	}
+	r->key = strdup(key);
+	if (!r->key)
+		return -ENOMEM;
+	r->source = TAKE_PTR(source);
+	return 0;
+}
+
+static bool requirement_names_namespace(const struct requirement *r, bool subject)
+{
+	if (r->source && strcmp(r->source, "reserved") == 0)
+		return true;
+	if (r->source && strcmp(r->source, "k8s") != 0)
+		return false;
+	if (strcmp(r->key, NAMESPACE_KEY) == 0)
+		return true;
+	return !subject &&
+	       strncmp(r->key, NAMESPACE_LABELS_PREFIX, strlen(NAMESPACE_LABELS_PREFIX)) == 0;
+}
+
+bool selector_names_namespace(const struct selector *s, bool subject)
+{
+	for (size_t i = 0; i < s->nreqs; i++)
+		if (requirement_names_namespace(&s->reqs[i], subject))
+			return true;
+	return false;
+}
+
+void selector_clear(struct selector *s)
+{
+	for (size_t i = 0; i < s->nreqs; i++)
+		requirement_clear(&s->reqs[i]);
+	free(s->reqs);
+	*s = (struct selector){};
+}
+
+void peer_clear(struct peer *p)
+{
+	selector_clear(&p->selector);
+	free(p->except);
+	*p = (struct peer){};
+}
+
+void rule_clear(struct rule *r)
+{
+	for (size_t i = 0; i < r->npeers; i++)
+		peer_clear(&r->peers[i]);
+	free(r->peers);
+	free(r->ports);
+	*r = (struct rule){};
+}
+
+void part_clear(struct part *p)
+{
+	selector_clear(&p->subject);
+	for (size_t i = 0; i < p->nrules; i++)
+		rule_clear(&p->rules[i]);
+	free(p->rules);
+	*p = (struct part){};
+}
+
+struct policy *policy_free(struct policy *p)
+{
+	if (!p)
+		return NULL;
+
+	for (size_t i = 0; i < p->nparts; i++)
+		part_clear(&p->parts[i]);
+	free(p->parts);
+	free(p->name);
+	free(p->filename);
+	free(p->text);
+	free(p);
+	return NULL;
+}
+
+void policy_freep(struct policy **p)
+{
+	*p = policy_free(*p);
+}
+
+size_t policy_rules(const struct policy *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->nparts; i++)
+		n += p->parts[i].nrules;
+	return n;
+}
+
+void policy_number(struct policy *p, uint32_t first)
+{
+	for (size_t i = 0; i < p->nparts; i++)
+		for (size_t j = 0; j < p->parts[i].nrules; j++)
+			p->parts[i].rules[j].cookie = first++;
+}
+
+static bool part_has_rules(const struct part *p, uint32_t direction)
+{
+	for (size_t i = 0; i < p->nrules; i++)
+		if (p->rules[i].direction == direction)
+			return true;
+	return false;
+}
+
+bool part_enforces(const struct part *p, uint32_t direction)
+{
+	return p->default_deny[direction] == CLITE_DEFAULT_DENY_ON || part_has_rules(p, direction);
+}
+
+bool part_default_deny(const struct part *p, uint32_t direction)
+{
+	switch (p->default_deny[direction]) {
+	case CLITE_DEFAULT_DENY_ON:
+		return true;
+	case CLITE_DEFAULT_DENY_OFF:
+		return false;
+	default:
+		return part_has_rules(p, direction);
+	}
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The policy model: what documents and the structs of the API become. Plain
+ * data; numbers are those of <cilium-lite/policy.h>. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/util.h"
+
+struct requirement {
+	char *source; /* NULL: any */
+	char *key;
+	uint32_t op; /* CLITE_OP_* */
+	char **values;
+	size_t nvalues;
+};
+
+struct selector {
+	struct requirement *reqs;
+	size_t nreqs;
+};
+
+enum entity {
+	ENTITY_ALL,
+	ENTITY_WORLD,
+	ENTITY_WORLD_IPV4,
+	ENTITY_WORLD_IPV6,
+	ENTITY_CLUSTER,
+	ENTITY_HOST,
+	ENTITY_INIT,
+	ENTITY_INGRESS,
+	ENTITY_UNMANAGED,
+	ENTITY_REMOTE_NODE,
+	ENTITY_HEALTH,
+	ENTITY_NONE,
+	ENTITY_KUBE_APISERVER,
+	ENTITY_COUNT_,
+};
+
+/* Cilium's name of an entity, and back (-EINVAL). */
+const char *entity_name(enum entity e);
+int entity_parse(const char *s, enum entity *ret);
+
+struct peer {
+	uint32_t kind; /* CLITE_PEER_* */
+	struct selector selector;
+	struct prefix cidr;
+	struct prefix *except;
+	size_t nexcept;
+	enum entity entity;
+};
+
+/* Ports of TCP, UDP, SCTP; types of ICMP. first..last, inclusive. */
+struct port_range {
+	uint8_t protocol; /* IPPROTO_*; 0: TCP, UDP and SCTP; with 0..65535: every packet, ICMP too */
+	uint16_t first;
+	uint16_t last;
+};
+
+struct rule {
+	uint32_t direction; /* CLITE_INGRESS, CLITE_EGRESS */
+	uint32_t action;    /* CLITE_ALLOW, CLITE_DENY */
+	bool any_peer;	    /* no peers named: everybody */
+	bool any_port;	    /* no ports named: every packet */
+	struct peer *peers; /* any of them */
+	size_t npeers;	    /* 0 without any_peer: nobody */
+	struct port_range *ports;
+	size_t nports; /* 0 without any_port: nothing */
+	uint32_t line; /* in the document, 0: none */
+	uint32_t index; /* among the rules of its part's direction and action */
+	uint32_t cookie; /* set when the policy is committed; never used twice */
+};
+
+struct part {
+	struct selector subject; /* no requirement: every endpoint */
+	uint32_t default_deny[3]; /* CLITE_DEFAULT_DENY_*, by direction (1, 2) */
+	struct rule *rules;
+	size_t nrules;
+};
+
+struct policy {
+	char *name;	/* "namespace/name" or "name" */
+	char *filename; /* NULL: came by structs */
+	char *text;	/* the document; NULL until it is written */
+	struct part *parts;
+	size_t nparts;
+	uint64_t revision;
+	uint32_t id; /* of its blob in the store; not encoded */
+};
+
+/* Frees what the policy owns and itself. NULL is accepted. Returns NULL. */
+struct policy *policy_free(struct policy *p);
+void policy_freep(struct policy **p);
+size_t policy_rules(const struct policy *p); /* how many */
+/* Number the rules from first on, in order of parts and rules. */
+void policy_number(struct policy *p, uint32_t first);
+
+/* The helpers that free parts of it; safe on zeroed structs. */
+void selector_clear(struct selector *s);
+void peer_clear(struct peer *p);
+void rule_clear(struct rule *r);
+void part_clear(struct part *p);
+
+/* Split "source:key" at the first colon into a requirement's source and key; no
+ * source, or "any", is NULL. -EINVAL: an empty source or key, blanks, control
+ * characters. */
+int requirement_set_key(struct requirement *r, const char *text);
+
+#define NAMESPACE_KEY "io.kubernetes.pod.namespace"
+#define NAMESPACE_LABELS_PREFIX "io.cilium.k8s.namespace.labels."
+
+/* Does a selector say by itself which namespaces it means? If not, that of its
+ * document is added to it on reading. (One for peers may also name labels of
+ * namespaces.) */
+bool selector_names_namespace(const struct selector *s, bool subject);
+
+/* Has the part a say in a direction: rules, or CLITE_DEFAULT_DENY_ON? */
+bool part_enforces(const struct part *p, uint32_t direction);
+/* Does it put its subject under default deny there? (AUTO is resolved: if it has
+ * rules of that direction.) */
+bool part_default_deny(const struct part *p, uint32_t direction);
+
+/* ---- blobs: how a policy is kept in a map ------------------------------- */
+
+/* Serialise everything but text; -ENOMEM. */
+int policy_encode(const struct policy *p, struct buf *out);
+/* -EBADMSG for bytes that are none of policy_encode()'s. Safe on hostile bytes. */
+int policy_decode(const void *data, size_t len, struct policy **ret);
+
+/* Write a policy as a CiliumNetworkPolicy in JSON, such that reading it gives
+ * the same model, but for lines, text and file name. What only structs can say is
+ * written as rules that mean the same: a rule with peers of several kinds, or with
+ * ICMP and ports, becomes several; one for everybody and every packet gets port 0
+ * of protocol ANY. -ENOMEM; -EINVAL for ports that no document can name. */
+int policy_write(const struct policy *p, struct buf *out);
