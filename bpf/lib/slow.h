@@ -29,7 +29,7 @@ struct scratch {
 	u32 reason; /* Cilium's trace reason */
 	u32 hook;   /* HOOK_* */
 	u32 drop;   /* the fast path's reason to drop, 0: none */
-	u32 pad;
+	u32 xlated; /* f says what the packet becomes, and events tell that */
 	u64 now;
 };
 
@@ -52,6 +52,16 @@ static __always_inline u8 hook_dir(int hook)
 static __always_inline void event_sides(struct scratch *s)
 {
 	struct dp_event_rec *rec = &s->rec;
+
+	if (s->xlated) {
+		rec->flags |= DP_EVF_XLATED;
+		rec->orig_addr = s->p.daddr;
+		rec->orig_port = s->p.dport;
+		rec->saddr = s->f.nat_saddr;
+		rec->daddr = s->f.nat_daddr;
+		rec->sport = s->f.nat_sport;
+		rec->dport = s->f.nat_dport;
+	}
 
 	rec->src_ep = s->src.ep;
 	rec->dst_ep = s->dst.ep;
@@ -477,6 +487,7 @@ static __always_inline int admit_service(struct scratch *s)
 	s->f.nat_sport = p->sport;
 	s->f.nat_daddr = b->ip;
 	s->f.nat_dport = b->port;
+	s->xlated = 1;
 	if (ip_equal(&b->ip, &p->saddr)) {
 		s->f.flags |= DP_FLOW_HAIRPIN;
 		hairpin_addr(p->family, &s->f.nat_saddr);
@@ -684,6 +695,21 @@ __noinline int classify(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	return flow_current(f, s->epoch) ? NEXT_FORWARD : NEXT_JUDGE;
 }
 
+/* What a link's hosts tell each other of groups and routers: it ends here, the
+ * datapath is the link. Not worth an event for each interface that comes up. */
+static __always_inline int is_link_chatter(const struct pkt *p)
+{
+	u8 type = p->icmp >> 8;
+
+	if (p->family != 6 || p->proto != IPPROTO_ICMPV6 || p->daddr.b[0] != 0xff ||
+	    p->daddr.b[1] != 2)
+		return 0;
+	if ((p->saddr.w[0] & bpf_htonl(0xffc00000)) != bpf_htonl(0xfe800000) &&
+	    (p->saddr.w[0] | p->saddr.w[1] | p->saddr.w[2] | p->saddr.w[3]))
+		return 0;
+	return (type >= 130 && type <= 133) || type == 143; /* MLD, router solicitation */
+}
+
 static __always_inline int is_nd(const struct pkt *p)
 {
 	return p->family == 6 && p->proto == IPPROTO_ICMPV6 &&
@@ -722,6 +748,8 @@ static __always_inline int slow_path(struct __sk_buff *skb, struct scratch *s, u
 		return ret;
 	if (is_nd(&s->p))
 		return nd_packet(skb, &s->p, hook);
+	if (is_link_chatter(&s->p))
+		return ACT_CONSUMED;
 	ret = classify(skb, s, hook);
 	if (ret == NEXT_ADMIT)
 		ret = admit(skb, s, hook);

@@ -259,6 +259,7 @@ int clite_slow(struct __sk_buff *skb)
 	__builtin_memset(&s->dst, 0, sizeof(s->dst));
 	__builtin_memset(&s->r, 0, sizeof(s->r));
 	s->reply = 0;
+	s->xlated = 0;
 	hook = s->hook;
 	ret = s->drop ? -(int)s->drop : slow_path(skb, s, hook);
 	if (ret < 0)

@@ -49,7 +49,7 @@ struct clite_open_opts {
 
 /** Open an instance, or make it.
  *
- * \param name  1 to 63 characters of [A-Za-z0-9_.-], not beginning with a dot;
+ * \param name  1 to 63 characters of [A-Za-z0-9_-];
  *		NULL only with CLITE_OPEN_EPHEMERAL
  * \param opts  options, or NULL for all defaults
  * \param ret   the context; drop it with clite_close()

@@ -68,9 +68,8 @@ static bool name_ok(const char *name)
 {
 	size_t n = strlen(name);
 
-	return n >= 1 && n <= 63 && name[0] != '.' &&
-	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") ==
-		       n;
+	return n >= 1 && n <= 63 &&
+	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == n;
 }
 
 static int size_check(uint32_t *n, uint32_t preset, uint32_t max, const char *what,
@@ -94,7 +93,7 @@ static int params_fill(const char *name, struct clite_open_opts *o, struct dp_pa
 		return err_set(err, EINVAL, "an instance that is not ephemeral needs a name");
 	if (name && !name_ok(name))
 		return err_set(err, EINVAL,
-			       "'%s' is no name for an instance: 1 to 63 of A-Z a-z 0-9 _ . -, not beginning with a dot",
+			       "'%s' is no name for an instance: 1 to 63 of A-Z a-z 0-9 _ - (the bpf file system takes no dots)",
 			       name);
 	if (o->flags & CLITE_OPEN_EPHEMERAL &&
 	    o->flags & (CLITE_OPEN_EXCLUSIVE | CLITE_OPEN_MOUNT_BPFFS))

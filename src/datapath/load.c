@@ -2,8 +2,8 @@
 /* Instances: made, opened, destroyed.
  *
  * A named instance is a directory of pins: maps/, programs/, links/. It is built
- * under a name that begins with a dot and renamed when it is whole; it is taken
- * away the other way round. What a killed process left under such a name is
+ * under a name that begins with '~' (bpffs takes no dots) and renamed when it is
+ * whole; it is taken away the other way round. What a killed process left under such a name is
  * swept by the next. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -250,7 +250,7 @@ static void sweep(const char *parent)
 	while (d && (e = readdir(d))) {
 		_cleanup_free_ char *path = NULL;
 
-		if (e->d_name[0] != '.' || !strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+		if (e->d_name[0] != '~')
 			continue;
 		path = format("%s/%s", parent, e->d_name);
 		if (path)
@@ -359,7 +359,7 @@ static int dp_make(const struct dp_params *p, struct dp *dp, struct errtext *err
 static int dp_create(const struct dp_params *p, const char *parent, const char *path,
 		     struct dp **ret, struct errtext *err)
 {
-	_cleanup_free_ char *tmp = format("%s/.%s.new", parent, p->name);
+	_cleanup_free_ char *tmp = format("%s/~new-%s", parent, p->name);
 	struct dp *dp = dp_new(p->name);
 	int r = -ENOMEM;
 
@@ -546,7 +546,7 @@ int dp_destroy(struct dp *dp, struct errtext *err)
 	if (!slash)
 		return -ENOMEM;
 	*slash = '\0';
-	tmp = format("%s/.%s.gone", parent, dp->name);
+	tmp = format("%s/~gone-%s", parent, dp->name);
 	if (!tmp)
 		return -ENOMEM;
 	remove_tree(tmp, 2);
@@ -576,7 +576,7 @@ int dp_instances(const char *bpffs, int (*cb)(const char *name, void *data), voi
 	while ((e = readdir(d))) {
 		int r;
 
-		if (e->d_name[0] == '.')
+		if (e->d_name[0] == '.' || e->d_name[0] == '~')
 			continue;
 		r = cb(e->d_name, data);
 		if (r < 0)

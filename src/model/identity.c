@@ -66,8 +66,8 @@ static int labels_finish(struct labels *l, struct errtext *err)
 		if (i && !label_cmp(&l->l[i - 1], &l->l[i]))
 			return err_set(err, EINVAL, "label '%s:%s' is given twice", l->l[i].source,
 				       l->l[i].key);
-		if (asprintf(&l->text[i], "%s:%s=%s", l->l[i].source, l->l[i].key,
-			     l->l[i].value) < 0) {
+		if (asprintf(&l->text[i], "%s:%s%s%s", l->l[i].source, l->l[i].key,
+			     *l->l[i].value ? "=" : "", l->l[i].value) < 0) {
 			l->text[i] = NULL;
 			return -ENOMEM;
 		}

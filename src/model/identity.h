@@ -14,7 +14,7 @@ struct label {
 struct labels {
 	struct label *l;
 	size_t n;
-	char **text; /* "source:key=value" of each, then NULL (value-less: "source:key=") */
+	char **text; /* "source:key=value" of each, then NULL ("source:key" without a value, as Cilium prints it) */
 };
 
 /* Parse "source:key=value" strings (NULL: none). An empty set becomes

@@ -15,10 +15,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
+import generate  # noqa: E402
 import shrink  # noqa: E402
-from worker import Worker  # noqa: E402
 
 CORPUS = os.path.join(HERE, "corpus")
+BINDINGS = os.path.join(HERE, "..", "..", "bindings", "python")
 LONG = 1000000
 
 
@@ -57,23 +58,34 @@ def find_library(given):
     return found[0]
 
 
+def pretty(tree, indent=""):
+    """JSON, with what fits into a line in a line."""
+    line = json.dumps(tree)
+    if len(indent) + len(line) < 96 or not isinstance(tree, (dict, list)):
+        return line
+    deeper = indent + " "
+    if isinstance(tree, list):
+        parts, ends = [pretty(v, deeper) for v in tree], "[]"
+    else:
+        parts, ends = [f"{json.dumps(k)}: {pretty(v, deeper)}" for k, v in tree.items()], "{}"
+    return ends[0] + f",\n{deeper}".join(["\n" + deeper + parts[0]] + parts[1:]) \
+        + f"\n{indent}{ends[1]}"
+
+
 def describe(failure, where):
     place = "".join(f", {k} {failure[k]}" for k in ("phase", "probe") if k in failure)
     return f"{where}{place}: {failure['kind']}: {failure['why']}"
 
 
 class Runner:
-    def __init__(self, args, library):
+    def __init__(self, args):
+        from worker import Worker  # loads the library
+
         self.args = args
-        self.library = library
-        self.workers = []
+        self.workers = [Worker() for _ in range(args.jobs)]
         self.failures = 0
         self.packets = 0
         self.worlds = 0
-
-    def worker(self):
-        self.workers.append(Worker(self.library))
-        return self.workers[-1]
 
     def stop(self):
         for w in self.workers:
@@ -97,14 +109,13 @@ class Runner:
     # ---- random cases ------------------------------------------------------------
 
     def report(self, result):
-        from generate import case as generate
         job, failure = result["job"], result["failure"]
         self.failures += 1
         number = job["seed"].rpartition(":")[2]
         print("not ok " + describe(failure, f"seed {self.args.seed}, world {number}"))
         print(f"  again: run.py --seed {self.args.seed} --world {number}"
               f" --phases {job['phases']} --probes {job['probes']}", flush=True)
-        case = generate(job["seed"], job["phases"], job["probes"])
+        case = generate.case(job["seed"], job["phases"], job["probes"])
         worker = self.workers[0]
         again = worker.run(case)
         if not again:
@@ -115,13 +126,13 @@ class Runner:
             case = shrinker.run(case, again)
             failure = worker.run(case) or failure
         print(f"  after {shrinker.tries} tries to make it smaller: {failure['why']}")
-        print(json.dumps(case, indent=1))
+        print(pretty(case))
         if not self.args.no_save:
             self.save(case, failure)
 
     def save(self, case, failure):
-        text = json.dumps({"about": describe(failure, f"found with seed {self.args.seed}"),
-                           "case": case}, indent=1) + "\n"
+        text = pretty({"about": describe(failure, f"found with seed {self.args.seed}"),
+                       "case": case}) + "\n"
         digest = hashlib.sha256(json.dumps(case, sort_keys=True).encode()).hexdigest()[:12]
         path = os.path.join(CORPUS, f"found-{digest}.json")
         with open(path, "w", encoding="utf-8") as f:
@@ -179,10 +190,10 @@ def main():
     if os.geteuid() != 0:
         print("skip: the programs can only be run as root")
         return 77
-    runner = Runner(args, find_library(args.library))
+    os.environ["CILIUM_LITE_LIBRARY"] = find_library(args.library)
+    sys.path.insert(1, BINDINGS)
+    runner = Runner(args)
     try:
-        for _ in range(args.jobs):
-            runner.worker()
         if args.world is None:
             for path in args.file or sorted(glob.glob(os.path.join(CORPUS, "*.json"))):
                 runner.replay(path)

@@ -103,6 +103,9 @@ class Shrinker:
 
     def run(self, case, failure):
         case = self.outline(case, failure)
+        for i in range(len(case["phases"])):
+            for key in ("documents", "endpoints"):
+                case = self.halves(case, ("phases", i, key))
         changed = True
         while changed and time.monotonic() < self.end:
             changed = False

@@ -11,13 +11,15 @@ import subprocess
 import sys
 import traceback
 
+import cilium_lite as cl
+
 import generate
 import native
 import oracle
 import packets
 
 ACT_OK, ACT_PASS, ACT_DROP, ACT_REDIRECT = 0, -1, 2, 7
-UPLINK = "up"
+UPLINK = "uplink"  # ("up" would be a word of ip(8))
 
 
 def device(i):
@@ -40,16 +42,13 @@ def make_devices():
         write(f"/proc/sys/net/ipv6/conf/{dev}/addr_gen_mode", "1")
     write("/proc/sys/net/ipv4/ip_forward", "1")
     write("/proc/sys/net/ipv6/conf/all/forwarding", "1")
-    batch([f"link set {UPLINK} up", "link set wire up", f"route add default dev {UPLINK}",
-           f"-6 route add default dev {UPLINK}"])
+    batch([f"link set {UPLINK} up", "link set wire up", f"route add default dev {UPLINK}"])
+    batch([f"route add default dev {UPLINK}"], "-6")
 
 
-def batch(lines):
-    for family in ("-6", ""):
-        mine = [line.removeprefix("-6 ") for line in lines if line.startswith("-6") == bool(family)]
-        if mine:
-            subprocess.run(["ip"] + ([family] if family else []) + ["-batch", "-"],
-                           input="\n".join(mine) + "\n", text=True, check=True)
+def batch(lines, *options):
+    subprocess.run(["ip", *options, "-batch", "-"], input="\n".join(lines) + "\n", text=True,
+                   check=True)
 
 
 class Failure(Exception):
@@ -64,15 +63,21 @@ class Failure(Exception):
 class Case:
     """One case in one instance."""
 
-    def __init__(self, lib, phases):
+    def __init__(self, phases):
         self.phases = phases
-        self.instance = native.Instance(lib)
-        self.instance.device_attach(UPLINK)
-        self.endpoints = {}  # name: (number, endpoint, device)
+        self.context = cl.Context(ephemeral=True, flows4=8192, flows6=8192, endpoints=64,
+                                  services=16, policies=1024)
+        self.context.attach_device(UPLINK)
+        self.programs = {name: self.context.prog_fd(name)
+                         for name in ("from_endpoint", "to_endpoint", "from_netdev")}
+        self.uplink = socket.if_nametoindex(UPLINK)
+        self.events = []
+        self.subscription = self.context.subscribe(self.events.append, types=["drop", "trace"])
+        self.endpoints = {}  # name: (cl.Endpoint, as it is in the world)
         self.remotes = {}
-        self.documents = {}  # name: text
-        self.flows = {}  # number: the endpoints' numbers while it was allowed
-        self.replied = set()
+        self.documents = {}  # name: document
+        self.flows = {}  # number: its endpoints' numbers when it was allowed
+        self.answered = set()  # flows that have sent answers
         self.world = None
         self.packets = 0
 
@@ -90,93 +95,87 @@ class Case:
         self.documents_change(world)
 
     def remotes_unset(self, world):
-        changed = {name for name, (_, e, _) in self.endpoints.items()
-                   if e not in world["endpoints"]}
+        changed = {name for name, (_, e) in self.endpoints.items() if e not in world["endpoints"]}
         for address, what in list(self.remotes.items()):
             if world.get("remotes", {}).get(address) != what or what.get("labels of") in changed:
-                self.instance.ipcache_unset(address)
+                self.context.ipcache.unset(address)
                 del self.remotes[address]
 
     def remote_set(self, address, what):
-        if "identity" in what:
-            identity = native.RESERVED[what["identity"]]
-        else:
-            identity = self.instance.endpoint_identity(self.endpoints[what["labels of"]][0])
-        self.instance.ipcache_set(address, identity)
+        identity = what.get("identity") or self.endpoints[what["labels of"]][0].identity
+        self.context.ipcache.set(address, identity)
         self.remotes[address] = what
 
     def endpoints_change(self, world):
-        for name, (number, e, _) in list(self.endpoints.items()):
+        for name, (endpoint, e) in list(self.endpoints.items()):
             if e not in world["endpoints"]:
-                self.instance.endpoint_remove(number)
+                endpoint.remove()
                 del self.endpoints[name]
         for e in world["endpoints"]:
             if e["name"] in self.endpoints:
                 continue
-            used = {dev for _, _, dev in self.endpoints.values()}
-            dev = next(d for d in map(device, range(generate.ENDPOINTS_MAX)) if d not in used)
-            number = self.instance.endpoint_add(dev, e["name"], e["labels"], e.get("ipv4"),
-                                                e.get("ipv6"))
-            self.endpoints[e["name"]] = number, e, dev
+            used = {endpoint.device for endpoint, _ in self.endpoints.values()}
+            free = next(d for d in map(device, range(generate.ENDPOINTS_MAX)) if d not in used)
+            self.endpoints[e["name"]] = self.context.endpoints.add(
+                free, name=e["name"], labels=e["labels"], ipv4=e.get("ipv4"),
+                ipv6=e.get("ipv6")), e
 
     def documents_change(self, world):
-        texts = {oracle.policy_name(d): json.dumps(d) for d in world["documents"]}
-        put = [text for name, text in texts.items() if self.documents.get(name) != text]
-        gone = [name for name in self.documents if name not in texts]
-        if put or gone:
-            self.instance.commit(put, gone)
-        self.documents = texts
+        documents = {oracle.policy_name(d): d for d in world["documents"]}
+        with self.context.transaction() as txn:
+            for name in self.documents:
+                if name not in documents:
+                    txn.delete(name)
+            for name, document in documents.items():
+                if self.documents.get(name) != document:
+                    txn.load(json.dumps(document))
+        self.documents = documents
 
     # ---- packets ----------------------------------------------------------------
 
     def at(self, address):
-        """(number, device) of the endpoint with an address, or None."""
-        peer = oracle.peer_at(self.world, address)
-        if peer.name is None:
-            return None
-        number, _, dev = self.endpoints[peer.name]
-        return number, dev
+        """The endpoint with an address, or None."""
+        name = oracle.peer_at(self.world, address).name
+        return None if name is None else self.endpoints[name][0]
 
     def send(self, probe, reply, new):
         """Returns (verdict, event)."""
-        source, destination = probe["source"], probe["destination"]
+        source, destination, via = probe["source"], probe["destination"], probe["via"]
+        from_host = oracle.peer_at(self.world, source).kind == "host"
         if reply:
             source, destination = destination, source
-        via, coming = probe["via"], 0
-        if reply:
-            via = "from_endpoint" if self.at(source) else \
-                "to_endpoint" if oracle.peer_at(self.world, source).kind == "host" else \
-                "from_netdev"
-        dev = UPLINK
+            from_host = oracle.peer_at(self.world, source).kind == "host"
+            via = ("from_endpoint" if self.at(source) else
+                   "to_endpoint" if from_host else "from_netdev")
+        ifindex, coming = self.uplink, 0
         if via == "from_endpoint":
-            dev = self.at(source)[1]
+            ifindex = self.at(source).ifindex
         elif via == "to_endpoint":
-            dev = self.at(destination)[1]
-            if oracle.peer_at(self.world, source).kind != "host":
-                coming = socket.if_nametoindex(UPLINK)
+            ifindex = self.at(destination).ifindex
+            coming = 0 if from_host else self.uplink
         self.packets += 1
-        action = native.test_run(self.instance.programs[via],
-                                 packets.build(probe, reply, new),
-                                 socket.if_nametoindex(dev), coming)
-        return self.read(via, action, source, destination)
+        action = native.test_run(self.programs[via], packets.build(probe, reply, new), ifindex,
+                                 coming)
+        return self.read(via, action, destination)
 
-    def read(self, via, action, source, destination):
-        events = self.instance.take_events()
-        drops = [e for e in events if e["type"] == native.EVENT_DROP]
-        traces = [e for e in events if e["type"] == native.EVENT_TRACE]
+    def read(self, via, action, destination):
+        self.context.dispatch()
+        events, drops = list(self.events), [e for e in self.events if e.dropped]
+        self.events.clear()
         if action == ACT_DROP:
-            if len(drops) != 1 or traces:
-                raise Failure("events", "one drop", [len(drops), len(traces)],
-                              f"a dropped packet made the events {events}")
-            return drops[0]["drop_reason"], drops[0]
+            if len(drops) != 1 or len(events) != 1:
+                raise Failure("events", "one drop", len(events),
+                              f"a dropped packet made the events {list(map(str, events))}")
+            return drops[0].drop_reason, drops[0]
         if drops:
-            raise Failure("events", "no drop", action, f"{via} returned {action} and {drops}")
+            raise Failure("events", "no drop", action,
+                          f"{via} returned {action} and told of {list(map(str, drops))}")
         local = self.at(destination) and via != "to_endpoint"
         way = [ACT_REDIRECT] if local else [ACT_PASS, ACT_OK]
         if action not in way:
             raise Failure("way", way, action, f"{via} returned {action} for a packet to "
                           f"{destination}, expected one of {way}")
-        return oracle.ALLOW, traces[0] if traces else None
+        return oracle.ALLOW, events[0] if events else None
 
     def check_rule(self, cookie, ruling, direction):
         """Is the rule that is said to have decided one that may have?"""
@@ -186,25 +185,29 @@ class Case:
                                                     and ruling.default_deny):
                 raise Failure("rule", "a rule", None, f"no rule is named for {direction}")
             return
-        rule = self.instance.rule(cookie)
-        number = {oracle.INGRESS: 1, oracle.EGRESS: 2}[direction]
-        may = ruling.denies if verdict == oracle.DENIED_BY_RULE else ruling.allows
-        action = 1 if verdict == oracle.DENIED_BY_RULE else 0
-        if verdict == oracle.DENIED or (rule["policy"], rule["index"]) not in may \
-                or rule["direction"] != number or rule["action"] != action:
-            raise Failure("rule", sorted(map(str, may)), "another",
+        rule = self.context.policy.rule(cookie)
+        denied = verdict == oracle.DENIED_BY_RULE
+        may = ruling.denies if denied else ruling.allows
+        if (rule.policy, rule.index) not in may or rule.direction.name.lower() != direction \
+                or rule.action != (cl.Action.DENY if denied else cl.Action.ALLOW):
+            raise Failure("rule", "one that matches", "another",
                           f"{rule} is named for {direction}, expected one of {sorted(may)}")
 
     def check_event(self, event, egress, ingress):
         if egress:
-            self.check_rule(event["egress_rule"], egress, oracle.EGRESS)
+            self.check_rule(event.egress_rule, egress, oracle.EGRESS)
         if ingress:
-            self.check_rule(event["ingress_rule"], ingress, oracle.INGRESS)
+            self.check_rule(event.ingress_rule, ingress, oracle.INGRESS)
 
     def ends(self, probe):
-        return [self.at(probe[end]) for end in ("source", "destination")]
+        """Numbers of its endpoints: others if one was removed meanwhile."""
+        ends = [self.at(probe[end]) for end in ("source", "destination")]
+        return [e and (e.id, e.labels) for e in ends]
 
     def probe(self, probe):
+        at = "source" if probe["via"] == "from_endpoint" else "destination"
+        if not self.at(probe[at]):
+            raise Failure("test", at, None, "there is no endpoint for this probe")
         expected, egress, ingress = oracle.judge(self.world, probe)
         flow, ends = probe["flow"], self.ends(probe)
         goes_on = self.flows.get(flow) == ends
@@ -218,8 +221,8 @@ class Case:
         if expected == oracle.ALLOW:
             self.flows[flow] = ends
         if probe.get("reply") and (expected == oracle.ALLOW
-                                   or goes_on and flow in self.replied):
-            self.replied.add(flow)
+                                   or goes_on and flow in self.answered):
+            self.answered.add(flow)
             got, _ = self.send(probe, True, not goes_on)
             if got != expected:
                 raise Failure("reply", expected, got,
@@ -241,49 +244,52 @@ class Case:
                     self.expectation(probe)
                     self.probe(probe)
                 at.pop("probe", None)
-                if self.instance.lost():
-                    raise Failure("events", 0, self.instance.lost(), "events were lost")
+                if self.subscription.lost:
+                    raise Failure("events", 0, self.subscription.lost, "events were lost")
             except Failure as e:
                 return {**at, **e.found, "why": e.why}
-            except native.LibraryError as e:
-                return {**at, "kind": "call", "expected": None, "got": e.code, "why": str(e)}
+            except cl.Error as e:
+                return {**at, **failed_call(e)}
         return None
 
 
-def run_case(lib, case):
+def failed_call(e):
+    return {"kind": "call", "expected": None, "got": e.code, "why": f"{e.strerror}: {e}"}
+
+
+def run_case(case):
+    run = None
     try:
-        run = Case(lib, case["phases"])
-    except native.LibraryError as e:
-        return {"failure": {"kind": "call", "expected": None, "got": e.code, "why": str(e)},
-                "packets": 0}
-    try:
+        run = Case(case["phases"])
         return {"failure": run.run(), "packets": run.packets}
+    except cl.Error as e:
+        return {"failure": failed_call(e), "packets": 0}
     except Exception:  # a fault of the test: tell it, and do not blame the library
         return {"failure": {"kind": "test", "expected": None, "got": None,
-                            "why": traceback.format_exc()}, "packets": run.packets}
+                            "why": traceback.format_exc()}, "packets": 0}
     finally:
-        run.instance.close()
+        if run:
+            run.context.close()
 
 
-def serve(pipe, path):
+def serve(pipe):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    lib = native.library(path)
     native.own_network()
     make_devices()
+    pipe.send("ready")
     while True:
         try:
             job = pipe.recv()
         except EOFError:
             return
         case = job.get("case") or generate.case(job["seed"], job["phases"], job["probes"])
-        pipe.send({**run_case(lib, case), "job": job})
+        pipe.send({**run_case(case), "job": job})
 
 
 class Worker:
     """The process, seen from outside."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self):
         self.start()
 
     def start(self):
@@ -292,11 +298,15 @@ class Worker:
         self.pid = os.fork()
         if self.pid:
             theirs.close()
+            try:
+                self.pipe.recv()
+            except (EOFError, OSError):
+                raise RuntimeError("the worker could not make its namespace") from None
             return
         self.pipe.close()
         status = 1
         try:
-            serve(theirs, self.path)
+            serve(theirs)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -321,7 +331,7 @@ class Worker:
             if self.pipe.poll(seconds):
                 return self.pipe.recv()
             got = "hangs"
-        except EOFError:
+        except (EOFError, OSError):
             got = "died"
         status = self.stop()
         self.start()

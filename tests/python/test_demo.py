@@ -46,11 +46,15 @@ class DemoTest(RootTestCase):
 
         self.bpf = self.bpffs()
         self.ctx = self.context("demo", create=True, bpffs=self.bpf)
-        self.stack.callback(self.ctx.destroy)
+        self.stack.callback(self.destroy)
         for workload, app in ((self.client, "client"), (self.other, "other"),
                               (self.servers[0], "web"), (self.servers[1], "web")):
             self.ctx.endpoints.add(workload.device, ipv4=workload.ipv4, ipv6=workload.ipv6,
                                    labels=[f"k8s:app={app}"], name=f"default/{workload.device}")
+
+    def destroy(self):
+        if not self.ctx.closed:
+            self.ctx.destroy()
 
     def curl(self, workload, address, times=1, seconds=5):
         """(exit status, lines) of as many requests, each on a connection of its own."""
@@ -210,7 +214,7 @@ class DemoTest(RootTestCase):
         self.assertGreater(after.forwarded, before.forwarded)
         self.assertGreater(after.dropped, before.dropped)
         self.ctx.destroy()
-        # Nothing polices, and nothing answers for the gateway.
+        self.ctx.close()
         self.assertEqual(cl.instances(self.bpf), [])
 
 

@@ -87,7 +87,7 @@ static const struct clite_rule_info *rule(void *data, uint32_t cookie)
 		  .index = 1 },
 		{ .cookie = 10,
 		  .policy = "default/not-you",
-		  .filename = "a\nb.yaml",
+		  .filename = "a\nb\x7f.yaml",
 		  .line = 5,
 		  .direction = CLITE_INGRESS,
 		  .action = CLITE_DENY },
@@ -585,7 +585,7 @@ static const struct sample samples[] = {
 	    .dst_identity = 300,
 	    .ingress_rule = 10 },
 	  TIME_TEXT "2001:db8::1 (remote-node) <> fd00::2 (ID:300) policy-verdict:all INGRESS "
-		    "DENIED (IPv6) rule=default/not-you ingressDeny[0] a?b.yaml:5",
+		    "DENIED (IPv6) rule=default/not-you ingressDeny[0] a?b?.yaml:5",
 	  "{\"flow\":{" TIME_JSON ",\"verdict\":\"DROPPED\",\"drop_reason\":181,\"IP\":"
 	  "{\"source\":\"2001:db8::1\",\"destination\":\"fd00::2\",\"ipVersion\":\"IPv6\"},"
 	  "\"source\":{\"identity\":6},\"destination\":{\"ID\":99,\"identity\":300},"
@@ -997,6 +997,36 @@ START_TEST(every_tcp_flag)
 }
 END_TEST
 
+START_TEST(rules_of_a_new_flow_in_any_direction)
+{
+	struct clite_event e = decode(&samples[0]);
+
+	for (e.direction = 0; e.direction <= CLITE_EGRESS; e.direction++) {
+		_cleanup_buf_ struct buf text = {};
+
+		event_text(&e, &names, &text);
+		ck_assert_str_eq(text.data, samples[0].text);
+	}
+}
+END_TEST
+
+START_TEST(translated_to_the_outside)
+{
+	struct clite_event e = decode(&samples[0]);
+	_cleanup_buf_ struct buf text = {};
+
+	e.destination_endpoint = 0;
+	e.egress_rule = e.ingress_rule = 0;
+	e.service_port = 80;
+	memcpy(e.original, (uint8_t[]){ 10, 96, 0, 10 }, 4);
+	event_text(&e, &names, &text);
+	ck_assert_str_eq(text.data,
+			 TIME_TEXT "default/client:44010 (ID:256) -> 10.0.0.2:80 (ID:257) "
+				   "to-endpoint FORWARDED (TCP Flags: SYN) "
+				   "service=default/web:80");
+}
+END_TEST
+
 /* An event need not come from event_decode(): callers may fill one in. */
 START_TEST(any_event_can_be_written)
 {
@@ -1110,6 +1140,8 @@ static Suite *suite(void)
 	tcase_add_test(t, text_has_local_time_json_has_not);
 	tcase_add_loop_test(t, icmp_summaries, 0, ARRAY_SIZE(icmp));
 	tcase_add_test(t, every_tcp_flag);
+	tcase_add_test(t, rules_of_a_new_flow_in_any_direction);
+	tcase_add_test(t, translated_to_the_outside);
 	tcase_add_test(t, any_event_can_be_written);
 	tcase_add_test(t, output_is_appended);
 	suite_add_tcase(s, t);

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""libcilium-lite: Cilium's eBPF datapath and Hubble's flows for any program.
+
+    import cilium_lite as cl
+
+    with cl.Context(ephemeral=True) as ctx:
+        ctx.endpoints.add("veth0", ipv4="10.0.0.1", labels=["app=web"])
+        ctx.policy.load(pathlib.Path("web.yaml"))
+        for event in ctx.events():
+            print(event)
+
+Opening an instance needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or root. The library is
+looked for under the path in CILIUM_LITE_LIBRARY, then where the loader looks.
+"""
+from ._errors import (Busy, Deadlock, DocumentError, Error, Exists, Forked, InvalidArgument,
+                      LayoutError, NoBpffs, NoDevice, NoSpace, NotFound, NotPermitted, Stale,
+                      TooBig, Unsupported)
+from .conntrack import Conntrack, Flow
+from .context import Context, Counter, Feature, Status, instances, probe, version
+from .endpoint import Endpoint, Endpoints
+from .enums import (Action, Aggregation, Algorithm, BackendState, ConntrackFlags, DefaultDeny,
+                    Direction, EventType, IpcacheSource, Operator, PeerKind, Protocol,
+                    ReservedIdentity, Verdict)
+from .event import (Event, EventStream, Subscription, drop_reason_name, drop_reason_text,
+                    trace_point_text)
+from .identity import Identities, Identity, Ipcache, IpcacheEntry
+from .policy import (Part, Peer, Policies, Policy, PolicyEntry, Port, Requirement, Rule, RuleInfo,
+                     Selector, Transaction, validate)
+from .service import Backend, Service, Services
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Action", "Aggregation", "Algorithm", "Backend", "BackendState", "Busy", "Conntrack",
+    "ConntrackFlags", "Context", "Counter", "Deadlock", "DefaultDeny", "Direction",
+    "DocumentError", "Endpoint", "Endpoints", "Error", "Event", "EventStream", "EventType",
+    "Exists", "Feature", "Flow", "Forked", "Identities", "Identity", "InvalidArgument", "Ipcache",
+    "IpcacheEntry", "IpcacheSource", "LayoutError", "NoBpffs", "NoDevice", "NoSpace", "NotFound",
+    "NotPermitted", "Operator", "Part", "Peer", "PeerKind", "Policies", "Policy", "PolicyEntry",
+    "Port", "Protocol", "Requirement", "ReservedIdentity", "Rule", "RuleInfo", "Selector",
+    "Service", "Services", "Stale", "Status", "Subscription", "TooBig", "Transaction",
+    "Unsupported", "Verdict", "drop_reason_name", "drop_reason_text", "instances", "probe",
+    "trace_point_text", "validate", "version",
+]

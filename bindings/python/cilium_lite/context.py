@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Instances, and the context through which a process uses one."""
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import os
+import select
+import weakref
+from ctypes import POINTER, byref, c_char_p
+from typing import Any, Callable, List, Optional, Set, Union
+
+from . import _native
+from ._core import (Core, decode, encode, encode_optional, named, release_context, snapshot, unsigned,
+                    walk)
+from ._errors import failure, invalid
+from .conntrack import Conntrack
+from .endpoint import Endpoints
+from .enums import Aggregation, Direction
+from .event import Event, EventStream, Subscription, Types, drop_reason_text
+from .identity import Identities, Ipcache
+from .policy import Policies, Transaction
+from .service import Services
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """What an instance is and holds."""
+
+    name: str
+    path: str  # pin directory; "" if ephemeral
+    attach: str  # "tcx" or "clsact"
+    ephemeral: bool
+    layout: int
+    revision: int  # grows with every change of state
+    endpoints: int
+    identities: int  # allocated ones: label sets and CIDRs
+    policies: int
+    policy_tables: int  # distinct compiled policies in force
+    services: int
+    subscribers: int
+    map_bytes: int  # kernel memory of the maps
+    forwarded: int  # packets since the instance was made
+    dropped: int
+    flows4_max: int  # sizes of the flow tables, entries
+    flows6_max: int
+    devices: int  # uplinks attached
+    neigh: bool  # past the host's netfilter
+
+
+@dataclasses.dataclass(frozen=True)
+class Counter:
+    """Packets of one outcome and direction."""
+
+    reason: int  # 0: forwarded, else why dropped
+    direction: Union[Direction, int]
+    packets: int
+    bytes: int
+
+    @property
+    def reason_text(self) -> str:
+        """"Forwarded", "Policy denied", ..."""
+        if not self.reason:
+            return "Forwarded"
+        return drop_reason_text(self.reason) or str(self.reason)
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """A kernel feature that the library looks for."""
+
+    name: str
+    present: bool
+    required: bool  # nothing works without it
+    reason: str  # why it is there or not
+
+
+class Context:
+    """An open instance.
+
+        with cilium_lite.Context("edge", create=True) as ctx:
+            ctx.endpoints.add("veth0", ipv4="10.0.0.1", labels=["app=web"])
+
+    A named instance is pinned and goes on without any process; an ephemeral one ends with its
+    context. Leaving the block, close(), and dropping the object are the same: they end the
+    context and its subscriptions and transactions, not a named instance.
+
+    May be used from several threads; they wait for each other. After a fork only the process
+    that opened it may use it.
+    """
+
+    def __init__(self, name: Optional[str] = None, *, create: bool = False,
+                 exclusive: bool = False, ephemeral: bool = False, clsact: bool = False,
+                 mount_bpffs: bool = False, neigh: bool = False, flows4: int = 0,
+                 flows6: int = 0, endpoints: int = 0, services: int = 0, policies: int = 0,
+                 bpffs: Union[str, os.PathLike[str], None] = None) -> None:
+        """Open an instance, or make it.
+
+        name         1 to 63 characters of A-Z a-z 0-9 _ . -; may be left out if ephemeral
+        create       make it if it is not there
+        exclusive    make it, and fail if it is there
+        ephemeral    pin nothing
+        clsact       attach by clsact even where the kernel has TCX
+        mount_bpffs  mount the bpf file system if it is missing
+        neigh        a new instance sends to the world past the host's netfilter
+        flows4, flows6, endpoints, services, policies
+                     sizes of a new instance; 0: the library's
+        bpffs        mount point of the bpf file system; default: /sys/fs/bpf
+        """
+        flags = 0
+        for wanted, flag in ((create or exclusive, _native.CLITE_OPEN_CREATE),
+                             (exclusive, _native.CLITE_OPEN_EXCLUSIVE),
+                             (ephemeral, _native.CLITE_OPEN_EPHEMERAL),
+                             (clsact, _native.CLITE_OPEN_CLSACT),
+                             (mount_bpffs, _native.CLITE_OPEN_MOUNT_BPFFS),
+                             (neigh, _native.CLITE_OPEN_NEIGH)):
+            flags |= flag if wanted else 0
+        errors = ctypes.create_string_buffer(16384)
+        opts = _native.clite_open_opts(
+            sz=ctypes.sizeof(_native.clite_open_opts), flags=flags,
+            flows4=unsigned(flows4, 32, "flows4"), flows6=unsigned(flows6, 32, "flows6"),
+            endpoints=unsigned(endpoints, 32, "endpoints"),
+            services=unsigned(services, 32, "services"),
+            policies=unsigned(policies, 32, "policies"),
+            bpffs=None if bpffs is None else encode(os.fspath(bpffs), "bpffs"),
+            errbuf=ctypes.cast(errors, POINTER(ctypes.c_char)), errbuf_size=len(errors))
+        ret = POINTER(_native.clite_ctx)()
+        r = _native.lib().clite_open(encode_optional(name, "name"), byref(opts), byref(ret))
+        if r < 0:
+            raise failure(r, decode(errors.value))
+        self._core = Core(ret)
+        self._finalizer = weakref.finalize(self, release_context, self._core)
+        self._children: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._kept: Set[Subscription] = set()
+
+    # -- its life
+
+    def close(self) -> None:
+        """End the context with its subscriptions and transactions. A named instance stays as
+        it is. More than once is allowed."""
+        for child in list(self._children):
+            child.close()
+        self._finalizer()
+
+    @property
+    def closed(self) -> bool:
+        return self._core.closed
+
+    def destroy(self) -> None:
+        """Take the instance away: detach all its programs, remove its pins. Every call but
+        close() raises Stale then."""
+        self._core.call(self._core.lib.clite_destroy)
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *_exception: Any) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<cilium_lite.Context closed>"
+        if os.getpid() != self._core.pid:
+            return f"<cilium_lite.Context of process {self._core.pid}>"
+        return f"<cilium_lite.Context {self.name!r}>"
+
+    # -- what it is
+
+    @property
+    def name(self) -> str:
+        """Name of the instance; "" for an ephemeral one without."""
+        with self._core as pointer:
+            return decode(self._core.lib.clite_name(pointer))
+
+    def status(self) -> Status:
+        """How the instance is."""
+        return self._core.get(self._core.lib.clite_status, _native.clite_status, _make_status)
+
+    @property
+    def counters(self) -> List[Counter]:
+        """Packets by outcome and direction; only what is not zero."""
+        return self._core.list(
+            self._core.lib.clite_counter_list, _native.clite_counter_info,
+            lambda c: Counter(c.reason, named(c.direction, Direction), c.packets, c.bytes))
+
+    # -- what it holds
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Workloads behind host-side devices."""
+        return Endpoints(self)
+
+    @property
+    def identities(self) -> Identities:
+        """Numbers for label sets."""
+        return Identities(self)
+
+    @property
+    def ipcache(self) -> Ipcache:
+        """Which identity an address has."""
+        return Ipcache(self)
+
+    @property
+    def policy(self) -> Policies:
+        """Who may talk to whom."""
+        return Policies(self)
+
+    @property
+    def services(self) -> Services:
+        """Addresses in front of many back ends."""
+        return Services(self)
+
+    @property
+    def conntrack(self) -> Conntrack:
+        """The flow table."""
+        return Conntrack(self)
+
+    def transaction(self) -> Transaction:
+        """Changes of policy that come into force together."""
+        return Transaction(self)
+
+    def attach_device(self, device: str) -> None:
+        """Attach the datapath to an uplink: what comes from the world is policed there and
+        delivered past the host's stack."""
+        self._core.call(self._core.lib.clite_device_attach, encode(device, "device"))
+
+    def detach_device(self, device: str) -> None:
+        """Undo attach_device()."""
+        self._core.call(self._core.lib.clite_device_detach, encode(device, "device"))
+
+    # -- events
+
+    def subscribe(self, callback: Callable[[Event], Any], *, types: Types = None,
+                  aggregation: Union[Aggregation, int, str, None] = None,
+                  ring_bytes: int = 0) -> Subscription:
+        """Have callback(event) called for each event, from dispatch(). An exception in it
+        comes out of dispatch(). It may read from the context, and end the subscription.
+
+        types        such as ["drop", "policy_verdict"]; default: all
+        aggregation  "medium" (the default) or "none": an event for every packet
+        ring_bytes   a power of two and a multiple of the page size; default: 1 MiB
+        """
+        subscription = Subscription(self, callback, types=types, aggregation=aggregation,
+                                    ring_bytes=ring_bytes)
+        self._kept.add(subscription)
+        return subscription
+
+    def events(self, *, timeout: Optional[float] = None, types: Types = None,
+               aggregation: Union[Aggregation, int, str, None] = None,
+               ring_bytes: int = 0) -> EventStream:
+        """Events to iterate over, from now on; ends when none came in timeout seconds
+        (None: never). The rest as for subscribe()."""
+        return EventStream(self, timeout=timeout, types=types, aggregation=aggregation,
+                           ring_bytes=ring_bytes)
+
+    def fileno(self) -> int:
+        """A descriptor for poll, select, or asyncio's add_reader(): readable when dispatch()
+        has something to do. It stays the context's."""
+        return self._core.call(self._core.lib.clite_fd)
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        """Wait until dispatch() has something to do; False: not in so many seconds."""
+        if timeout is not None and timeout < 0:
+            raise invalid(f"timeout is {timeout}: it must not be negative")
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
+
+    def dispatch(self, budget: int = 0) -> int:
+        """Deliver events to the subscriptions; how many. Never blocks.
+
+        budget  events at most; 0: as many as are there now
+        """
+        budget = unsigned(budget, 32, "budget")
+        core = self._core
+        with core as pointer:
+            r = core.lib.clite_dispatch(pointer, budget)
+            raised, core.raised = core.raised, None
+            if raised is None:
+                return core.check(r)
+        try:
+            raise raised
+        finally:
+            raised = None  # its traceback refers to this frame
+
+    # -- below
+
+    def prog_fd(self, name: str) -> int:
+        """File descriptor of a program, such as "from_endpoint": for test benches, without a
+        promise across versions. It stays the context's."""
+        return self._core.call(self._core.lib.clite_sys_prog_fd, encode(name, "name"))
+
+    def map_fd(self, name: str) -> int:
+        """File descriptor of a map, such as "flow4"; as prog_fd()."""
+        return self._core.call(self._core.lib.clite_sys_map_fd, encode(name, "name"))
+
+
+def _make_status(c: Any) -> Status:
+    values = {f.name: getattr(c, f.name) for f in dataclasses.fields(Status)}
+    values.update(name=decode(c.name), path=decode(c.path), attach=decode(c.attach),
+                  ephemeral=bool(c.ephemeral), neigh=bool(c.neigh))
+    return Status(**values)
+
+
+def _make_feature(pointer: Any) -> Feature:
+    c = snapshot(pointer, _native.clite_feature)
+    return Feature(name=decode(c.name), present=bool(c.present), required=bool(c.required),
+                   reason=decode(c.reason))
+
+
+def probe() -> List[Feature]:
+    """What this kernel can do, found out by doing it. Leaves nothing behind."""
+    return walk(_native.lib().clite_probe, POINTER(_native.clite_feature), _make_feature)
+
+
+def instances(bpffs: Union[str, os.PathLike[str], None] = None) -> List[str]:
+    """Names of the pinned instances."""
+    return walk(_native.lib().clite_instance_list, c_char_p, decode,
+                None if bpffs is None else encode(os.fspath(bpffs), "bpffs"))
+
+
+def version() -> str:
+    """Version of the library that is loaded, such as "0.1.0"."""
+    return decode(_native.lib().clite_version_string())

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Services: one address and port in front of many back ends."""
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import ipaddress
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, List, Optional, Tuple, Union
+
+from . import _native
+from ._core import (AddressLike, Arena, IPAddress, decode, encode_address, encode_optional,
+                    enumerated, named, unsigned)
+from ._errors import NotFound
+from .enums import Algorithm, BackendState, Protocol
+
+if TYPE_CHECKING:
+    from .context import Context
+
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """A back end of a service."""
+
+    address: AddressLike
+    port: int = 0  # 0: the service's
+    weight: int = 1  # share of new flows
+    state: Union[BackendState, int, str] = BackendState.ACTIVE
+
+    def _fill(self) -> Any:
+        return _native.clite_backend(
+            address=encode_address(self.address, "the address of a back end"),
+            port=unsigned(self.port, 16, "the port of a back end"),
+            weight=unsigned(self.weight, 16, "the weight of a back end"),
+            state=enumerated(self.state, BackendState, "the state of a back end"))
+
+
+BackendLike = Union[Backend, AddressLike, Tuple[Any, ...]]
+
+
+def _backend(value: BackendLike) -> Backend:
+    if isinstance(value, Backend):
+        return value
+    return Backend(*value) if isinstance(value, tuple) else Backend(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """A service as it was when it was looked at."""
+
+    id: int
+    name: str  # "" if none
+    address: IPAddress
+    port: int
+    protocol: Union[Protocol, int]
+    algorithm: Union[Algorithm, int]
+    backends: Tuple[Backend, ...]
+    context: Context = dataclasses.field(repr=False, compare=False)
+
+    def delete(self) -> None:
+        """Remove the service."""
+        self.context.services.delete(self.id)
+
+    def refresh(self) -> Service:
+        """The service as it is now."""
+        return self.context.services[self.id]
+
+
+class Services:
+    """The services of a context: `for service in ctx.services`, `ctx.services[id]`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def _make(self, c: Any) -> Service:
+        return Service(
+            id=c.id,
+            name=decode(c.name),
+            address=ipaddress.ip_address(decode(c.address)),
+            port=c.port,
+            protocol=named(c.protocol, Protocol),
+            algorithm=named(c.algorithm, Algorithm),
+            backends=tuple(Backend(ipaddress.ip_address(decode(b.address)), b.port, b.weight,
+                                   named(b.state, BackendState))
+                           for b in c.backends[:c.nbackends]) if c.nbackends else (),
+            context=self._context)
+
+    def update(self, address: AddressLike, port: int,
+               protocol: Union[Protocol, int, str] = Protocol.TCP, *,
+               backends: Iterable[BackendLike] = (),
+               algorithm: Union[Algorithm, int, str] = Algorithm.RANDOM,
+               name: Optional[str] = None, id: int = 0) -> Service:
+        """Make a service, or change the one of this address, port and protocol: at once and whole.
+
+        backends   Backend objects, tuples of its members such as ("10.0.0.2", 8080), or
+                   plain addresses; none: packets are dropped
+        algorithm  "random" or "maglev"
+        name       for people and events
+        id         wanted number of a new service; 0: the next free one
+        """
+        arena = Arena()
+        array = [_backend(b)._fill() for b in backends]
+        opts = _native.clite_service_opts(
+            sz=ctypes.sizeof(_native.clite_service_opts),
+            address=encode_address(address, "address"),
+            name=encode_optional(name, "name"),
+            backends=arena.array(_native.clite_backend, array),
+            nbackends=len(array),
+            protocol=enumerated(protocol, Protocol, "protocol"),
+            algorithm=enumerated(algorithm, Algorithm, "algorithm"),
+            port=unsigned(port, 16, "port"),
+            id=unsigned(id, 32, "id"))
+        core = self._context._core
+        return self[core.number(core.lib.clite_service_update, ctypes.byref(opts))]
+
+    def delete(self, service: Union[Service, int]) -> None:
+        """Remove a service."""
+        core = self._context._core
+        id = service.id if isinstance(service, Service) else service
+        core.call(core.lib.clite_service_delete, unsigned(id, 32, "id"))
+
+    def get(self, id: int) -> Optional[Service]:
+        """The service of that number, or None."""
+        try:
+            return self[id]
+        except NotFound:
+            return None
+
+    def find(self, address: AddressLike, port: int,
+             protocol: Union[Protocol, int, str] = Protocol.TCP) -> Optional[Service]:
+        """The service of this address, port and protocol, or None."""
+        wanted = (ipaddress.ip_address(str(address)), port,
+                  enumerated(protocol, Protocol, "protocol"))
+        for service in self.list():
+            if (service.address, service.port, service.protocol) == wanted:
+                return service
+        return None
+
+    def list(self) -> List[Service]:
+        """All of them, by number."""
+        core = self._context._core
+        return core.list(core.lib.clite_service_list, _native.clite_service_info, self._make)
+
+    def __getitem__(self, id: int) -> Service:
+        core = self._context._core
+        return core.get(core.lib.clite_service_get, _native.clite_service_info, self._make,
+                        unsigned(id, 32, "id"))
+
+    def __contains__(self, id: object) -> bool:
+        return self.get(id) is not None  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Service]:
+        return iter(self.list())
+
+    def __len__(self) -> int:
+        return len(self.list())

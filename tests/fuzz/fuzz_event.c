@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Any bytes as a record of the ring, with any bytes as names: refused, or written
+ * as one line and as an object that is JSON. The same bytes are also taken for the
+ * public struct, which callers may fill in as they like. With
+ * -DCLITE_FUZZ_REPLAY: a program that runs over the files and directories given
+ * as arguments. */
+#include "model/event.h"
+
+#include <stdio.h>
+
+static void check(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "fuzz_event: %s\n", what);
+	abort();
+}
+
+/* ---- JSON -------------------------------------------------------------------- */
+
+/* Read one value; returns what follows, or NULL. */
+static const char *json_value(const char *s, int depth);
+
+static const char *json_string(const char *s)
+{
+	if (*s++ != '"')
+		return NULL;
+	for (; *s != '"'; s++) {
+		if ((unsigned char)*s < 0x20)
+			return NULL;
+		if (*s != '\\')
+			continue;
+		s++;
+		if (*s == 'u')
+			for (int i = 0; i < 4; i++) {
+				s++;
+				if (!*s || !strchr("0123456789abcdef", *s))
+					return NULL;
+			}
+		else if (!*s || !strchr("\"\\/bfnrt", *s))
+			return NULL;
+	}
+	return s + 1;
+}
+
+static const char *json_members(const char *s, bool object, int depth)
+{
+	char end = object ? '}' : ']';
+
+	if (*s == end)
+		return s + 1;
+	for (;;) {
+		if (object) {
+			s = json_string(s);
+			if (!s || *s++ != ':')
+				return NULL;
+		}
+		s = json_value(s, depth - 1);
+		if (!s)
+			return NULL;
+		if (*s == end)
+			return s + 1;
+		if (*s++ != ',')
+			return NULL;
+	}
+}
+
+static const char *json_value(const char *s, int depth)
+{
+	size_t digits;
+
+	if (depth == 0)
+		return NULL;
+	if (*s == '{' || *s == '[')
+		return json_members(s + 1, *s == '{', depth);
+	if (*s == '"')
+		return json_string(s);
+	if (strncmp(s, "true", 4) == 0)
+		return s + 4;
+	if (strncmp(s, "false", 5) == 0)
+		return s + 5;
+	/* zero is left away everywhere */
+	digits = strspn(s, "0123456789");
+	return digits > 0 && *s != '0' ? s + digits : NULL;
+}
+
+/* ---- names --------------------------------------------------------------------- */
+
+struct fuzz_names {
+	const char *text;
+	const char *labels[3];
+	struct clite_rule_info rule;
+};
+
+/* Every other number has a name. */
+static const char *endpoint(void *data, uint32_t id)
+{
+	return id & 1 ? ((struct fuzz_names *)data)->text : NULL;
+}
+
+static const char *const *labels(void *data, uint32_t id)
+{
+	return id & 1 ? ((struct fuzz_names *)data)->labels : NULL;
+}
+
+static const char *service(void *data, uint32_t family, const uint8_t addr[16], uint16_t port,
+			   uint32_t protocol)
+{
+	(void)family;
+	(void)protocol;
+	return (port ^ addr[0]) & 1 ? ((struct fuzz_names *)data)->text : NULL;
+}
+
+static const struct clite_rule_info *rule(void *data, uint32_t cookie)
+{
+	struct fuzz_names *n = data;
+
+	n->rule = (struct clite_rule_info){
+		.sz = sizeof(n->rule),
+		.policy = n->text,
+		.filename = cookie & 2 ? n->text : "",
+		.cookie = cookie,
+		.line = cookie >> 8,
+		.direction = cookie & 4 ? CLITE_INGRESS : CLITE_EGRESS,
+		.action = cookie & 8 ? CLITE_DENY : CLITE_ALLOW,
+		.index = cookie >> 4,
+	};
+	return cookie & 1 ? &n->rule : NULL;
+}
+
+/* ---- the target ------------------------------------------------------------------ */
+
+static void check_written(const struct clite_event *e, struct fuzz_names *n)
+{
+	const struct event_names names = {
+		.data = n,
+		.endpoint = endpoint,
+		.labels = labels,
+		.service = service,
+		.rule = rule,
+		.node_name = n->text,
+	};
+	_cleanup_buf_ struct buf text = {}, json = {};
+	const char *end;
+
+	event_text(e, &names, &text);
+	check(!text.failed && text.len == strlen(text.data), "the text is not whole");
+	for (const char *s = text.data; *s; s++)
+		check((unsigned char)*s >= ' ' && *s != 0x7f, "a control character in the text");
+
+	event_json(e, &names, &json);
+	check(!json.failed && json.len == strlen(json.data), "the JSON is not whole");
+	end = json_value(json.data, 8);
+	check(end && !*end, "what should be JSON is none");
+}
+
+static void check_decoded(const struct clite_event *e)
+{
+	check(e->sz == sizeof(*e), "sz");
+	check(e->family == 4 || e->family == 6, "family");
+	check(e->direction <= CLITE_EGRESS, "direction");
+	check(e->is_reply <= 2, "is_reply");
+	check(e->has_ports <= 1, "has_ports");
+	check(e->source_file, "source_file");
+	check((e->verdict == CLITE_VERDICT_DROPPED) == (e->drop_reason != 0), "drop_reason");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const size_t len = sizeof(struct dp_event_rec);
+	_cleanup_free_ char *text = NULL;
+	struct fuzz_names names = {};
+	struct clite_event e;
+
+	/* what follows the record is the name of everything */
+	text = size > len ? strndup((const char *)data + len, size - len) : strdup("a/b");
+	check(text, "no memory");
+	names.text = text;
+	names.labels[0] = names.labels[1] = text;
+
+	if (size != len)
+		check(event_decode(data, size, 0, &e) == -EBADMSG, "a record of any length");
+	if (size < len)
+		return 0;
+	if (event_decode(data, len, 1, &e) == 0) {
+		check_decoded(&e);
+		check_written(&e, &names);
+	}
+
+	memset(&e, 0, sizeof(e));
+	memcpy(&e, data, size < sizeof(e) ? size : sizeof(e));
+	e.source_file = size & 1 ? text : NULL;
+	check_written(&e, &names);
+	return 0;
+}
+
+#ifdef CLITE_FUZZ_REPLAY
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+static int replay(const char *path, size_t *count);
+
+static int replay_dir(const char *path, size_t *count)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	int r = 0;
+
+	if (!dir) {
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+		return -errno;
+	}
+	while (r == 0 && (entry = readdir(dir))) {
+		_cleanup_free_ char *inner = NULL;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		if (asprintf(&inner, "%s/%s", path, entry->d_name) < 0) {
+			inner = NULL;
+			r = -ENOMEM;
+		} else {
+			r = replay(inner, count);
+		}
+	}
+	closedir(dir);
+	return r;
+}
+
+static int replay_file(const char *path, size_t *count)
+{
+	_cleanup_buf_ struct buf b = {};
+	FILE *f = fopen(path, "re");
+	char chunk[4096];
+	size_t n;
+
+	if (!f) {
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+		return -errno;
+	}
+	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		buf_put(&b, chunk, n);
+	fclose(f);
+	if (b.failed)
+		return -ENOMEM;
+	LLVMFuzzerTestOneInput((const uint8_t *)(b.data ?: ""), b.len);
+	(*count)++;
+	return 0;
+}
+
+static int replay(const char *path, size_t *count)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return replay_dir(path, count);
+	return replay_file(path, count);
+}
+
+int main(int argc, char **argv)
+{
+	size_t count = 0;
+
+	for (int i = 1; i < argc; i++)
+		if (replay(argv[i], &count) < 0)
+			return EXIT_FAILURE;
+	if (count == 0) {
+		fprintf(stderr, "usage: %s FILE|DIRECTORY...\n", argv[0]);
+		return EXIT_FAILURE;
+	}
+	printf("%zu inputs\n", count);
+	return EXIT_SUCCESS;
+}
+
+#endif

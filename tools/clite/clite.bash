@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Completion of clite(1) for bash. Commands and options come from its own help,
+# names of instances, endpoints and so on from the instance.
+
+# Words under "Commands:"; nothing for a command without any below it.
+_clite_words() {
+	sed -n '/^Commands:$/,/^$/s/^  \([a-z]*\) .*/\1/p' <<<"$1"
+}
+
+_clite_options() {
+	grep -oE '^ +(-[a-z], )?--[a-z0-9-]+' <<<"$1" | grep -oE -- '-[a-z0-9-]+'
+}
+
+# First column of a list.
+_clite_names() {
+	clite "${globals[@]}" "$@" --no-headers 2>/dev/null | sed -n 's/^\([^ ]\+\).*/\1/p'
+}
+
+_clite_files() {
+	compopt -o filenames
+	words=$(compgen -f -- "$cur")
+}
+
+# What an argument of a command may be, into words.
+_clite_argument() {
+	case $1 in
+	"policy import" | "policy validate") _clite_files ;;
+	"policy get" | "policy list" | "policy delete" | "policy rm")
+		words=$(_clite_names policy get)
+		;;
+	"endpoint get" | "endpoint delete" | "endpoint rm" | "bpf ct "* | "bpf policy "*)
+		words=$(_clite_names endpoint list)
+		;;
+	"identity get") words=$(_clite_names identity list) ;;
+	"service get" | "service delete" | "service rm") words=$(_clite_names service list) ;;
+	"instance delete" | "instance rm") words=$(_clite_names instance list) ;;
+	"endpoint add" | "device attach" | "device detach") words=$(ls /sys/class/net) ;;
+	esac
+}
+
+# What the value of an option may be, into words; fails if it takes none.
+_clite_value() {
+	case $1 in
+	-i | --instance) words=$(_clite_names instance list) ;;
+	-o | --output) words=$'json\ntext' ;;
+	-t | --type) words=$'drop\ntrace\npolicy-verdict' ;;
+	--algorithm) words=$'random\nmaglev' ;;
+	--states) words=$'active\nterminating\nquarantined\nmaintenance' ;;
+	--from | --to | --related-to) words=$(_clite_names endpoint list) ;;
+	--bpffs) _clite_files ;;
+	-*)
+		# The help shows a value behind it: nothing to offer, but no option either.
+		grep -qE "^ +(-[a-z], )?$1 [^ ]|^ +$1, --[a-z-]+ [^ ]" <<<"$help"
+		;;
+	*) return 1 ;;
+	esac
+}
+
+_clite() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local path="" words="" help next i word
+	local -a globals=()
+
+	COMPREPLY=()
+	help=$(clite --help 2>/dev/null) || return
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-i | --instance | --bpffs)
+			globals+=("${COMP_WORDS[i]}" "${COMP_WORDS[++i]}")
+			;;
+		-o | --output) ((i++)) ;;
+		-*) ;;
+		*)
+			# "help" is followed by the words of a command; those end
+			# where a command has none below it.
+			[[ -z $path && ${COMP_WORDS[i]} == help ]] && continue
+			[[ -n $(_clite_words "$help") ]] || continue
+			next="$path${path:+ }${COMP_WORDS[i]}"
+			# shellcheck disable=SC2086 # the words of a path
+			help=$(clite help $next 2>/dev/null) || return
+			path=$next
+			;;
+		esac
+	done
+
+	if ! _clite_value "$prev"; then
+		if [[ $cur == -* ]]; then
+			words=$(_clite_options "$help")
+		else
+			words=$(_clite_words "$help")
+			[[ -n $words ]] || _clite_argument "$path"
+		fi
+	fi
+	# Not compgen -W: it would expand what is in a name.
+	while IFS= read -r word; do
+		[[ -n $word && $word == "$cur"* ]] && COMPREPLY+=("$word")
+	done <<<"$words"
+}
+
+complete -F _clite clite

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Every command with its help. The order is that of the help. */
+#include "cli.h"
+
+const struct group groups[] = {
+	{ "instance", "Make, delete and list datapaths" },
+	{ "endpoint", "Workloads: network devices whose packets are policed" },
+	{ "identity", "Numbers for sets of labels" },
+	{ "policy", "Who may talk to whom" },
+	{ "service", "Addresses in front of several back ends" },
+	{ "device", "Uplinks: devices to the world" },
+	{ "bpf", "Look into the kernel's maps" },
+	{ "bpf lb", "Load balancing" },
+	{ "bpf ct", "Connection tracking: the flow table" },
+	{ "bpf policy", "Compiled verdicts" },
+	{ "bpf ipcache", "From address to identity" },
+	{ "bpf metrics", "Packet counters" },
+};
+const size_t ngroups = ARRAY_SIZE(groups);
+
+static const struct opt status_opts[] = {
+	{ 'v', "verbose", NULL, "also sizes, revision, and counters by direction" },
+	{ OPT_FEATURES, "features", NULL,
+	  "say what this kernel can do instead, and why; needs no instance" },
+	{ 0 },
+};
+
+static const struct opt instance_create_opts[] = {
+	{ OPT_FLOWS4, "flows4", "N", "IPv4 flow table entries, two for a flow (131072)" },
+	{ OPT_FLOWS6, "flows6", "N", "IPv6 flow table entries, two for a flow (65536)" },
+	{ OPT_ENDPOINTS, "endpoints", "N", "endpoints at most (4095)" },
+	{ OPT_SERVICES, "services", "N", "services at most (16384)" },
+	{ OPT_POLICIES, "policies", "N", "distinct compiled policies at most (8192)" },
+	{ OPT_CLSACT, "clsact", NULL, "attach by clsact even where the kernel has TCX" },
+	{ OPT_NEIGH, "neigh", NULL,
+	  "send to the world by neighbour redirect, past the host's netfilter" },
+	{ OPT_IF_ABSENT, "if-absent", NULL, "no error if it is there; it stays as it is" },
+	{ 0 },
+};
+
+static const struct opt endpoint_add_opts[] = {
+	{ OPT_IPV4, "ipv4", "ADDRESS", "IPv4 address of the workload" },
+	{ OPT_IPV6, "ipv6", "ADDRESS", "IPv6 address of the workload" },
+	{ OPT_NAME, "name", "NAME", "name for people and events (default: the device's)" },
+	{ 'l', "labels", "LABEL", "a label, [SOURCE:]KEY[=VALUE]; once for each" },
+	{ OPT_MAC, "mac", "MAC", "hardware address inside the workload (default: found)" },
+	{ OPT_ID, "id", "N", "number of the endpoint (default: the next free one)" },
+	{ 0 },
+};
+
+static const struct opt all_policies_opts[] = {
+	{ OPT_ALL, "all", NULL, "every policy" },
+	{ 0 },
+};
+
+static const struct opt all_services_opts[] = {
+	{ OPT_ALL, "all", NULL, "every service" },
+	{ 0 },
+};
+
+static const struct opt service_update_opts[] = {
+	{ OPT_FRONTEND, "frontend", "ADDRESS:PORT[/PROTOCOL]",
+	  "address of the service; tcp (default) or udp" },
+	{ OPT_BACKENDS, "backends", "ADDRESS[:PORT],...",
+	  "its back ends; port: the service's; '' for none" },
+	{ OPT_WEIGHTS, "backend-weights", "N,...", "share of new flows of each back end (1)" },
+	{ OPT_STATES, "states", "STATE,...",
+	  "of each back end: active, terminating, quarantined, maintenance" },
+	{ OPT_NAME, "name", "NAME", "name for people and events" },
+	{ OPT_ALGORITHM, "algorithm", "ALGORITHM", "random (default) or maglev" },
+	{ OPT_ID, "id", "N", "number of a new service (default: the next free one)" },
+	{ 0 },
+};
+
+static const struct opt bpf_policy_opts[] = {
+	{ 'n', "numeric", NULL, "identities as numbers, not as labels" },
+	{ OPT_ALL, "all", NULL, "every endpoint, as without ENDPOINT" },
+	{ 0 },
+};
+
+static const struct opt monitor_opts[] = {
+	{ 't', "type", "TYPE", "only drop, trace or policy-verdict; may be repeated" },
+	{ OPT_FROM, "from", "ENDPOINT", "only what this endpoint sends; may be repeated" },
+	{ OPT_TO, "to", "ENDPOINT", "only what comes to this endpoint; may be repeated" },
+	{ OPT_RELATED, "related-to", "ENDPOINT", "only what it sends or gets; may be repeated" },
+	{ OPT_NO_AGGREGATION, "no-aggregation", NULL, "an event for every packet" },
+	{ 'n', "count", "N", "end after N events" },
+	{ 'j', "json", NULL, "the same as -o json" },
+	{ 'v', "verbose", NULL, "also drop place, rules with file and line, flow counters" },
+	{ 0 },
+};
+
+#define ENDPOINT_NOTE "ENDPOINT is a number, or the name, address or device of an endpoint."
+
+const struct command commands[] = {
+	{
+		.path = "status",
+		.args = "[-v | --features]",
+		.purpose = "Show how an instance is, and what it dropped",
+		.details = "With --features the exit code is 1 if the kernel lacks something that\n"
+			   "is required.",
+		.example = "clite status",
+		.opts = status_opts,
+		.run = cmd_status,
+	},
+	{
+		.path = "instance create",
+		.args = "[NAME] [OPTION]...",
+		.purpose = "Make an instance: a datapath with its state",
+		.details =
+			"The instance is pinned in the bpf file system, which is mounted if need\n"
+			"be: it works on without any process until it is deleted, or until the\n"
+			"machine restarts. NAME is the instance of -i if it is left out.\n"
+			"Sizes cannot be changed later.",
+		.example = "clite instance create default --flows4 262144",
+		.opts = instance_create_opts,
+		.max_args = 1,
+		.run = cmd_instance_create,
+	},
+	{
+		.path = "instance delete",
+		.alias = "rm",
+		.args = "NAME",
+		.purpose = "Detach all programs of an instance and forget its state",
+		.details = "Its devices stay; their packets are not policed any more.",
+		.example = "clite instance delete default",
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_instance_delete,
+	},
+	{
+		.path = "instance list",
+		.alias = "ls",
+		.args = "",
+		.purpose = "List the instances of this machine",
+		.example = "clite instance list",
+		.run = cmd_instance_list,
+	},
+	{
+		.path = "endpoint add",
+		.args = "DEVICE {--ipv4 ADDRESS | --ipv6 ADDRESS}... [OPTION]...",
+		.purpose = "Police the packets of the workload behind a device",
+		.details =
+			"DEVICE is the host's side of a veth pair, or a tap. Links, addresses and\n"
+			"routes inside the workload are yours to make; any gateway address works,\n"
+			"the datapath answers for it. Prints the number of the endpoint.",
+		.example = "clite endpoint add veth-web --ipv4 10.0.1.2 --ipv6 fd00::2 \\\n"
+			   "    --name default/web-1 -l k8s:app=web -l k8s:env=prod",
+		.opts = endpoint_add_opts,
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_endpoint_add,
+	},
+	{
+		.path = "endpoint delete",
+		.alias = "rm",
+		.args = "ENDPOINT...",
+		.purpose = "Remove endpoints",
+		.details = ENDPOINT_NOTE
+		"\nIts device stays; its packets are not policed any more.",
+		.example = "clite endpoint delete 3 default/web-1",
+		.min_args = 1,
+		.max_args = -1,
+		.run = cmd_endpoint_delete,
+	},
+	{
+		.path = "endpoint get",
+		.args = "ENDPOINT",
+		.purpose = "Show one endpoint",
+		.details = ENDPOINT_NOTE,
+		.example = "clite endpoint get 10.0.1.2",
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_endpoint_get,
+	},
+	{
+		.path = "endpoint list",
+		.alias = "ls",
+		.args = "",
+		.purpose = "List all endpoints",
+		.details =
+			"POLICY says whether some policy is in force for what comes to an endpoint\n"
+			"(ingress) and for what it sends (egress): if it is Disabled, everything\n"
+			"is allowed.",
+		.example = "clite endpoint list",
+		.run = cmd_endpoint_list,
+	},
+	{
+		.path = "identity get",
+		.args = "NUMBER",
+		.purpose = "Show the labels of one identity",
+		.example = "clite identity get 256",
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_identity_get,
+	},
+	{
+		.path = "identity list",
+		.alias = "ls",
+		.args = "[LABEL]...",
+		.purpose = "List identities: all, or those with all the given labels",
+		.details = "LABEL is [SOURCE:]KEY[=VALUE]; without a source any source matches.",
+		.example = "clite identity list app=web",
+		.max_args = -1,
+		.run = cmd_identity_list,
+	},
+	{
+		.path = "policy import",
+		.args = "FILE...",
+		.purpose = "Put the policies of documents into force",
+		.details =
+			"A document is a CiliumNetworkPolicy in YAML or JSON, or several of them.\n"
+			"FILE may be '-': standard input. A policy replaces the one of its name.\n"
+			"All files come into force at once, or none of them.",
+		.example = "clite policy import web.yaml db.yaml",
+		.min_args = 1,
+		.max_args = -1,
+		.run = cmd_policy_import,
+	},
+	{
+		.path = "policy delete",
+		.alias = "rm",
+		.args = "{NAME... | --all}",
+		.purpose = "Take policies out of force",
+		.details = "All of them at once, or none if one is not there.",
+		.example = "clite policy delete default/web",
+		.opts = all_policies_opts,
+		.max_args = -1,
+		.run = cmd_policy_delete,
+	},
+	{
+		.path = "policy get",
+		.alias = "list",
+		.args = "[NAME]",
+		.purpose = "List policies, or print the text of one",
+		.details = "The text is what was imported.",
+		.example = "clite policy get default/web",
+		.max_args = 1,
+		.run = cmd_policy_get,
+	},
+	{
+		.path = "policy validate",
+		.args = "FILE...",
+		.purpose = "Check documents without doing anything",
+		.details =
+			"Needs no instance and no privileges. FILE may be '-': standard input.\n"
+			"What is wrong is told with file, line and field; the exit code is 1 then.",
+		.example = "clite policy validate *.yaml",
+		.min_args = 1,
+		.max_args = -1,
+		.run = cmd_policy_validate,
+	},
+	{
+		.path = "service update",
+		.args = "--frontend ADDRESS:PORT[/PROTOCOL] --backends ADDRESS[:PORT],... [OPTION]...",
+		.purpose = "Make a service, or change the one of this address and port",
+		.details =
+			"Packets of endpoints to the front end go to one of the back ends. Flows of\n"
+			"back ends that are not named any more are given up; the others stay.\n"
+			"A service without back ends drops its packets.",
+		.example =
+			"clite service update --frontend 10.96.0.1:80 --name default/web \\\n"
+			"    --backends 10.0.1.2:8080,10.0.1.3:8080\n"
+			"clite service update --frontend '[fd00:96::1]:53/udp' --backends fd00::2",
+		.opts = service_update_opts,
+		.run = cmd_service_update,
+	},
+	{
+		.path = "service delete",
+		.alias = "rm",
+		.args = "{SERVICE... | --all}",
+		.purpose = "Remove services",
+		.details = "SERVICE is a number, or ADDRESS:PORT[/PROTOCOL].",
+		.example = "clite service delete 10.96.0.1:80",
+		.opts = all_services_opts,
+		.max_args = -1,
+		.run = cmd_service_delete,
+	},
+	{
+		.path = "service get",
+		.args = "SERVICE",
+		.purpose = "Show one service",
+		.details = "SERVICE is a number, or ADDRESS:PORT[/PROTOCOL].",
+		.example = "clite service get 1",
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_service_get,
+	},
+	{
+		.path = "service list",
+		.alias = "ls",
+		.args = "",
+		.purpose = "List all services with their back ends",
+		.example = "clite service list",
+		.run = cmd_service_list,
+	},
+	{
+		.path = "monitor",
+		.args = "[OPTION]...",
+		.purpose = "Print what happens to packets, one line each, until Ctrl-C",
+		.details =
+			"Shows the first packet of each flow and direction, new TCP flags, and a\n"
+			"sign of life every 5 s; drops always. Filters of different kinds must all\n"
+			"hold, of one kind any of them. " ENDPOINT_NOTE "\n"
+			"Events that were lost are counted on standard error in the end.",
+		.example = "clite monitor --type drop --related-to default/web-1 -v",
+		.opts = monitor_opts,
+		.run = cmd_monitor,
+	},
+	{
+		.path = "device attach",
+		.args = "DEVICE",
+		.purpose = "Attach the datapath to an uplink",
+		.details =
+			"Packets from the world to endpoints are policed there and delivered past\n"
+			"the host's stack. Without it they come through the stack.",
+		.example = "clite device attach eth0",
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_device_attach,
+	},
+	{
+		.path = "device detach",
+		.args = "DEVICE",
+		.purpose = "Undo 'device attach'",
+		.example = "clite device detach eth0",
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_device_detach,
+	},
+	{
+		.path = "bpf lb list",
+		.alias = "ls",
+		.args = "",
+		.purpose = "List services and back ends, a line for each slot",
+		.example = "clite bpf lb list",
+		.run = cmd_bpf_lb_list,
+	},
+	{
+		.path = "bpf ct list",
+		.alias = "ls",
+		.args = "[ENDPOINT]",
+		.purpose = "List flows, a line for each direction",
+		.details = ENDPOINT_NOTE
+		"\nOUT is what an endpoint sends, IN what comes from outside.",
+		.example = "clite bpf ct list default/web-1",
+		.max_args = 1,
+		.run = cmd_bpf_ct_list,
+	},
+	{
+		.path = "bpf ct flush",
+		.args = "[ENDPOINT]",
+		.purpose = "Forget flows: their next packet is judged as a new flow's",
+		.details = ENDPOINT_NOTE " Without it: all flows.",
+		.example = "clite bpf ct flush 3",
+		.max_args = 1,
+		.run = cmd_bpf_ct_flush,
+	},
+	{
+		.path = "bpf policy get",
+		.alias = "list",
+		.args = "[ENDPOINT | --all] [-n]",
+		.purpose = "List the verdicts in force at endpoints, and the rules behind them",
+		.details = ENDPOINT_NOTE
+		"\nRULE is the policy with the number of its rule; \"-\" if no rule\n"
+		"allows it.",
+		.example = "clite bpf policy get 3",
+		.opts = bpf_policy_opts,
+		.max_args = 1,
+		.run = cmd_bpf_policy_get,
+	},
+	{
+		.path = "bpf ipcache list",
+		.alias = "ls",
+		.args = "",
+		.purpose = "List addresses and prefixes with their identities",
+		.example = "clite bpf ipcache list",
+		.run = cmd_bpf_ipcache_list,
+	},
+	{
+		.path = "bpf ipcache get",
+		.args = "ADDRESS",
+		.purpose = "Show the identity of an address, as the datapath finds it",
+		.example = "clite bpf ipcache get 192.0.2.1",
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_bpf_ipcache_get,
+	},
+	{
+		.path = "bpf ipcache set",
+		.alias = "update",
+		.args = "PREFIX IDENTITY",
+		.purpose = "Give an address or prefix an identity",
+		.details =
+			"IDENTITY is a reserved number or one that exists ('clite identity list').",
+		.example = "clite bpf ipcache set 192.0.2.0/24 6",
+		.min_args = 2,
+		.max_args = 2,
+		.run = cmd_bpf_ipcache_set,
+	},
+	{
+		.path = "bpf ipcache delete",
+		.alias = "rm",
+		.args = "PREFIX",
+		.purpose = "Undo 'bpf ipcache set'",
+		.example = "clite bpf ipcache delete 192.0.2.0/24",
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_bpf_ipcache_delete,
+	},
+	{
+		.path = "bpf metrics list",
+		.alias = "ls",
+		.args = "",
+		.purpose = "List packets and bytes by reason and direction",
+		.example = "clite bpf metrics list",
+		.run = cmd_bpf_metrics_list,
+	},
+	{
+		.path = "version",
+		.args = "",
+		.purpose = "Show the versions of clite and of the library",
+		.example = "clite version",
+		.run = cmd_version,
+	},
+	{
+		.path = "help",
+		.args = "[COMMAND]...",
+		.purpose = "Explain a command",
+		.example = "clite help policy import",
+		.max_args = -1,
+		.run = cmd_help,
+	},
+};
+const size_t ncommands = ARRAY_SIZE(commands);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Numbers, strings and the texts that several commands print. */
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "cli.h"
+
+bool parse_number(const char *text, uint64_t max, uint64_t *ret)
+{
+	uint64_t n = 0;
+
+	if (!*text)
+		return false;
+	for (; *text; text++) {
+		unsigned int digit = (unsigned char)*text - '0';
+
+		if (digit > 9 || digit > max || n > (max - digit) / 10)
+			return false;
+		n = n * 10 + digit;
+	}
+	*ret = n;
+	return true;
+}
+
+uint32_t number_arg(const struct cli *cli, const char *what, const char *text, uint32_t min,
+		    uint32_t max)
+{
+	uint64_t n;
+
+	if (!parse_number(text, max, &n) || n < min)
+		usage_error(cli, "%s: '%s' is not a number from %u to %u", what, text, min, max);
+	return (uint32_t)n;
+}
+
+void *xrealloc(void *p, size_t n, size_t size)
+{
+	p = reallocarray(p, n ? n : 1, size);
+	if (!p)
+		out_of_memory();
+	return p;
+}
+
+char *xstrdup(const char *s)
+{
+	char *copy = strdup(s);
+
+	if (!copy)
+		out_of_memory();
+	return copy;
+}
+
+char *xprintf(const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		out_of_memory();
+	va_end(ap);
+	return text;
+}
+
+void strings_add(struct strings *list, const char *s)
+{
+	list->items = xrealloc(list->items, list->n + 2, sizeof(*list->items));
+	list->items[list->n++] = xstrdup(s);
+	list->items[list->n] = NULL;
+}
+
+void strings_clear(struct strings *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		free(list->items[i]);
+	free(list->items);
+	*list = (struct strings){ 0 };
+}
+
+static const struct {
+	const char *name;
+	uint32_t number;
+} protocols[] = {
+	{ "ANY", 0 },
+	{ "TCP", IPPROTO_TCP },
+	{ "UDP", IPPROTO_UDP },
+	{ "SCTP", IPPROTO_SCTP },
+	{ "ICMP", IPPROTO_ICMP },
+	{ "ICMPv6", IPPROTO_ICMPV6 },
+};
+
+char *protocol_text(uint32_t protocol)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+		if (protocols[i].number == protocol)
+			return xstrdup(protocols[i].name);
+	}
+	return xprintf("%u", protocol);
+}
+
+bool parse_protocol(const char *text, uint32_t *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+		if (!strcasecmp(protocols[i].name, text)) {
+			*ret = protocols[i].number;
+			return true;
+		}
+	}
+	return false;
+}
+
+char *address_text(const char *address, uint32_t port, const char *protocol)
+{
+	bool brackets = strchr(address, ':');
+
+	return xprintf("%s%s%s:%u%s%s", brackets ? "[" : "", address, brackets ? "]" : "", port,
+		       protocol ? "/" : "", protocol ? protocol : "");
+}
+
+const char *direction_text(uint32_t direction)
+{
+	switch (direction) {
+	case CLITE_INGRESS:
+		return "Ingress";
+	case CLITE_EGRESS:
+		return "Egress";
+	default:
+		return "Unknown";
+	}
+}
+
+const char *backend_state_text(uint32_t state)
+{
+	switch (state) {
+	case CLITE_BACKEND_ACTIVE:
+		return "active";
+	case CLITE_BACKEND_TERMINATING:
+		return "terminating";
+	case CLITE_BACKEND_QUARANTINED:
+		return "quarantined";
+	case CLITE_BACKEND_MAINTENANCE:
+		return "maintenance";
+	default:
+		return "unknown";
+	}
+}
+
+char *reason_text(uint32_t reason)
+{
+	const char *text = reason ? clite_drop_reason_text(reason) : "Success";
+
+	return text ? xstrdup(text) : xprintf("Reason %u", reason);
+}
