@@ -70,7 +70,8 @@ static __always_inline void event_fill(struct dp_event_rec *rec, struct __sk_buf
 		rec->sport = p->sport;
 		rec->dport = p->dport;
 		if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6) {
-			rec->sport = p->sport | p->dport; /* the identifier */
+			/* of an echo the identifier, wherever it stands */
+			rec->sport = p->scope & DP_SCOPE_REPLY ? p->dport : p->sport;
 			rec->dport = bpf_htons(p->icmp);
 		}
 	}

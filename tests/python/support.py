@@ -90,7 +90,7 @@ class Workload(Namespace):
         self.ipv4 = f"10.77.0.{number}"
         self.ipv6 = f"fd77::{number:x}"
         self.ip("link", "add", "eth0", "type", "veth", "peer", "name", name, "netns", host.name)
-        host.ip("link", "set", name, "up")
+        host.ip("link", "set", "dev", name, "up")
         self.ip("link", "set", "eth0", "up")
         self.ip("addr", "add", f"{self.ipv4}/32", "dev", "eth0")
         self.ip("addr", "add", f"{self.ipv6}/128", "dev", "eth0", "nodad")
@@ -118,9 +118,9 @@ class RootTestCase(unittest.TestCase):
 
     def veth(self, name):
         """A device that leads to nowhere."""
-        run("ip", "link", "add", name, "type", "veth", "peer", "name", name + "-peer")
-        run("ip", "link", "set", name, "up")
-        run("ip", "link", "set", name + "-peer", "up")
+        run("ip", "link", "add", "dev", name, "type", "veth", "peer", "name", name + "-peer")
+        run("ip", "link", "set", "dev", name, "up")
+        run("ip", "link", "set", "dev", name + "-peer", "up")
         return name
 
     def bpffs(self):

@@ -65,11 +65,12 @@ class NoRootTest(unittest.TestCase):
             "metadata": {"name": "web"}, "spec": {"endpointSelector": {}, "ingress": [{}]}}), 1)
 
     def test_validate_says_where(self):
-        broken = DOCUMENT.replace("fromEndpoints", "fromNowhere")
-        with self.assertRaises(cl.Unsupported) as caught:
-            cl.validate(broken, filename="web.yaml")
-        self.assertEqual((caught.exception.errno, caught.exception.code), (4502, 4502))
-        self.assertRegex(str(caught.exception), r"^web\.yaml:7\b.*fromNowhere")
+        for field, error, code in (("fromNowhere", cl.DocumentError, 4501),
+                                   ("fromNodes", cl.Unsupported, 4502)):
+            with self.subTest(field), self.assertRaises(error) as caught:
+                cl.validate(DOCUMENT.replace("fromEndpoints", field), filename="web.yaml")
+            self.assertEqual((caught.exception.errno, caught.exception.code), (code, code))
+            self.assertRegex(str(caught.exception), rf"^web\.yaml:7\b.*{field}")
         for text in (b"spec: [", b"spec: {a: \x00}", b"\xff\xfe\xff", ""):
             with self.subTest(text), self.assertRaises(cl.DocumentError) as caught:
                 cl.validate(text, filename="x.yaml")
