@@ -373,6 +373,8 @@ int device_add(struct state *st, uint32_t ifindex, struct errtext *err)
 
 int device_remove(struct state *st, uint32_t ifindex, struct errtext *err)
 {
+	char name[IF_NAMESIZE];
+
 	for (size_t i = 0; i < st->ndevices; i++) {
 		if (st->devices[i].ifindex != ifindex)
 			continue;
@@ -381,5 +383,6 @@ int device_remove(struct state *st, uint32_t ifindex, struct errtext *err)
 		st->devices[i] = st->devices[--st->ndevices];
 		return 0;
 	}
-	return err_set(err, ENOENT, "the device is not attached");
+	return err_set(err, ENOENT, "device '%s' is not attached",
+		       if_indextoname(ifindex, name) ?: "?");
 }

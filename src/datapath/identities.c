@@ -196,10 +196,12 @@ int ipcache_unset(struct state *st, const struct prefix *p, struct errtext *err)
 {
 	struct ipcache_user *u = user_find(st, p);
 	struct identity *cidr = identities_find_cidr(&st->ids, p), *id;
+	char text[PREFIX_STR];
 	int r;
 
 	if (!u)
-		return err_set(err, ENOENT, "there is no such entry in the ipcache");
+		return err_set(err, ENOENT, "nobody has set %s in the ipcache",
+			       prefix_format(p, text));
 	r = store_delete(st->dp, STORE_IPCACHE, u->id);
 	if (r)
 		return r;
