@@ -96,7 +96,7 @@ class Context:
                  bpffs: Union[str, os.PathLike[str], None] = None) -> None:
         """Open an instance, or make it.
 
-        name         1 to 63 characters of A-Z a-z 0-9 _ . -; may be left out if ephemeral
+        name         1 to 63 characters of A-Z a-z 0-9 _ -; may be left out if ephemeral
         create       make it if it is not there
         exclusive    make it, and fail if it is there
         ephemeral    pin nothing
