@@ -262,12 +262,13 @@ static uint32_t tables_in_force(struct clite_ctx *ctx)
 
 int clite_status(struct clite_ctx *ctx, const struct clite_status **ret)
 {
+	struct dp_counter metrics[DP_METRICS] = {};
 	struct clite_status *s;
 	int r;
 
 	if (!ctx || !ret)
 		return -EINVAL;
-	r = ctx_read(ctx);
+	r = ctx_read(ctx) ?: dp_metrics(ctx->dp, metrics);
 	if (r)
 		return r;
 	s = &ctx->status;
@@ -293,16 +294,8 @@ int clite_status(struct clite_ctx *ctx, const struct clite_status **ret)
 	for (size_t i = 0; i < ctx->st.ids.n; i++)
 		if (ctx->st.ids.v[i]->id >= 256)
 			s->identities++;
-	for (uint32_t key = 0; key < DP_METRICS; key++) {
-		uint64_t c[2];
-
-		if (dp_lookup_percpu(ctx->dp, MAP_METRICS, key, c, 2))
-			continue;
-		if (key >> 2)
-			s->dropped += c[0];
-		else
-			s->forwarded += c[0];
-	}
+	for (uint32_t key = 0; key < DP_METRICS; key++)
+		*(key >> 2 ? &s->dropped : &s->forwarded) += metrics[key].packets;
 	*ret = s;
 	return 0;
 }
@@ -311,20 +304,25 @@ int clite_counter_list(struct clite_ctx *ctx,
 		       int (*cb)(const struct clite_counter_info *info, void *userdata),
 		       void *userdata)
 {
+	struct dp_counter metrics[DP_METRICS] = {};
 	int r = cb ? ctx_enter(ctx) : -EINVAL, n = 0;
 
 	if (r)
 		return r;
+	r = dp_metrics(ctx->dp, metrics);
+	if (r)
+		return r;
 	for (uint32_t key = 0; key < DP_METRICS; key++) {
-		struct clite_counter_info info = { .sz = sizeof(info) };
-		uint64_t c[2];
+		struct clite_counter_info info = {
+			.sz = sizeof(info),
+			.reason = key >> 2,
+			.direction = key & 3,
+			.packets = metrics[key].packets,
+			.bytes = metrics[key].bytes,
+		};
 
-		if (dp_lookup_percpu(ctx->dp, MAP_METRICS, key, c, 2) || !c[0])
+		if (!info.packets)
 			continue;
-		info.reason = key >> 2;
-		info.direction = key & 3;
-		info.packets = c[0];
-		info.bytes = c[1];
 		r = CTX_CALL(ctx, cb(&info, userdata));
 		if (r < 0)
 			return r;

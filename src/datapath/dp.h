@@ -121,8 +121,9 @@ void dp_delete_batch(struct dp *dp, enum dp_map map, const void *keys, size_t n)
 int dp_walk(struct dp *dp, enum dp_map map, int (*cb)(const void *key, const void *value, void *data),
 	    void *data);
 uint64_t dp_map_bytes(struct dp *dp);
-/* Sum of a per-CPU element of n 64-bit words. */
-int dp_lookup_percpu(struct dp *dp, enum dp_map map, uint32_t key, uint64_t *words, size_t n);
+/* Sums over all CPUs: of the metrics, of what a subscriber's place has lost. */
+int dp_metrics(struct dp *dp, struct dp_counter ret[DP_METRICS]);
+int dp_lost(struct dp *dp, uint32_t slot, uint64_t *ret);
 int dp_clock(struct dp *dp); /* calibrates dp_jiffies() */
 uint64_t dp_jiffies(struct dp *dp);
 

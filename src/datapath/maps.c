@@ -103,13 +103,16 @@ int dp_walk(struct dp *dp, enum dp_map map, int (*cb)(const void *key, const voi
 {
 	_cleanup_free_ char *keys = NULL, *values = NULL;
 	struct bpf_map_info info = {};
-	__u32 len = sizeof(info), want = WALK_BATCH;
+	__u32 len = sizeof(info), want = WALK_BATCH, value_size;
 	__u32 token[2][8] = {}; /* where the next batch begins: opaque */
 	bool first = true;
 	int turn = 0;
 
 	if (bpf_obj_get_info_by_fd(dp->map_fd[map], &info, &len) < 0)
 		return -errno;
+	value_size = info.value_size;
+	if (info.type == BPF_MAP_TYPE_PERCPU_ARRAY)
+		value_size *= dp->ncpus;
 	for (;;) {
 		__u32 n = want;
 		int ret, code;
@@ -117,7 +120,7 @@ int dp_walk(struct dp *dp, enum dp_map map, int (*cb)(const void *key, const voi
 		free(keys);
 		free(values);
 		keys = malloc((size_t)want * info.key_size);
-		values = malloc((size_t)want * info.value_size);
+		values = malloc((size_t)want * value_size);
 		if (!keys || !values)
 			return -ENOMEM;
 		ret = bpf_map_lookup_batch(dp->map_fd[map], first ? NULL : token[turn],
@@ -132,7 +135,7 @@ int dp_walk(struct dp *dp, enum dp_map map, int (*cb)(const void *key, const voi
 			return -code;
 		for (__u32 i = 0; i < n; i++) {
 			ret = cb(keys + (size_t)i * info.key_size,
-				 values + (size_t)i * info.value_size, data);
+				 values + (size_t)i * value_size, data);
 			if (ret < 0)
 				return ret;
 		}
@@ -172,18 +175,43 @@ uint64_t dp_map_bytes(struct dp *dp)
 	return sum;
 }
 
-int dp_lookup_percpu(struct dp *dp, enum dp_map map, uint32_t key, uint64_t *words, size_t n)
+struct metrics {
+	uint32_t ncpus;
+	struct dp_counter *sum;
+};
+
+static int add_metric(const void *key, const void *value, void *data)
 {
-	_cleanup_free_ uint64_t *all = calloc((size_t)dp->ncpus * n, sizeof(*all));
+	const struct dp_counter *c = value;
+	const uint32_t *index = key;
+	struct metrics *m = data;
+
+	m->sum[*index] = (struct dp_counter){};
+	for (uint32_t cpu = 0; cpu < m->ncpus; cpu++) {
+		m->sum[*index].packets += c[cpu].packets;
+		m->sum[*index].bytes += c[cpu].bytes;
+	}
+	return 0;
+}
+
+int dp_metrics(struct dp *dp, struct dp_counter ret[DP_METRICS])
+{
+	struct metrics m = { .ncpus = dp->ncpus, .sum = ret };
+
+	return dp_walk(dp, MAP_METRICS, add_metric, &m);
+}
+
+int dp_lost(struct dp *dp, uint32_t slot, uint64_t *ret)
+{
+	_cleanup_free_ uint64_t *all = calloc(dp->ncpus, sizeof(*all));
 
 	if (!all)
 		return -ENOMEM;
-	if (bpf_map_lookup_elem(dp->map_fd[map], &key, all) < 0)
+	if (bpf_map_lookup_elem(dp->map_fd[MAP_LOST], &slot, all) < 0)
 		return -errno;
-	memset(words, 0, n * sizeof(*words));
+	*ret = 0;
 	for (uint32_t cpu = 0; cpu < dp->ncpus; cpu++)
-		for (size_t i = 0; i < n; i++)
-			words[i] += all[cpu * n + i];
+		*ret += all[cpu];
 	return 0;
 }
 

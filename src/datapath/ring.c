@@ -42,7 +42,7 @@ static uint64_t lost_now(struct ring *r)
 {
 	uint64_t n = 0;
 
-	dp_lookup_percpu(r->dp, MAP_LOST, r->slot, &n, 1);
+	dp_lost(r->dp, r->slot, &n);
 	return n;
 }
 

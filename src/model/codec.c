@@ -208,9 +208,11 @@ static int get_str(struct cursor *c, char **ret)
 	n--;
 	if (n > left(c) || memchr(c->p, '\0', n))
 		return -EBADMSG;
-	*ret = strndup((const char *)c->p, n);
+	*ret = malloc(n + 1);
 	if (!*ret)
 		return -ENOMEM;
+	memcpy(*ret, c->p, n);
+	(*ret)[n] = '\0';
 	c->p += n;
 	return 0;
 }
