@@ -91,7 +91,7 @@ struct pkt {
 enum file_id {
 	FILE_PARSE = 1,
 	FILE_FLOW,
-	FILE_SLOW,
+	FILE_ADMIT,
 	FILE_POLICY,
 	FILE_SERVICE,
 	FILE_DELIVER,

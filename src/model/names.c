@@ -198,7 +198,7 @@ const char *datapath_file_name(uint32_t file)
 	/* numbers of enum file_id in bpf/lib/common.h */
 	static const char *const names[] = {
 		[0] = "",	   [1] = "parse.h",  [2] = "flow.h",
-		[3] = "slow.h",	   [4] = "policy.h", [5] = "service.h",
+		[3] = "admit.h",   [4] = "policy.h", [5] = "service.h",
 		[6] = "deliver.h", [7] = "nd.h",     [8] = "endpoint.bpf.c",
 		[9] = "frag.h",	   [10] = "icmp.h",  [11] = "nat.h",
 	};

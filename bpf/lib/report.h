@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What subscribers are told: drops, verdicts, packets on their way. */
+#pragma once
+
+#include "event.h"
+#include "scratch.h"
+
+static __always_inline void event_sides(struct scratch *s)
+{
+	struct dp_event_rec *rec = &s->rec;
+
+	if (s->xlated) {
+		rec->flags |= DP_EVF_XLATED;
+		rec->orig_addr = s->p.daddr;
+		rec->orig_port = s->p.dport;
+		rec->saddr = s->f.nat_saddr;
+		rec->daddr = s->f.nat_daddr;
+		rec->sport = s->f.nat_sport;
+		rec->dport = s->f.nat_dport;
+	}
+
+	rec->src_ep = s->src.ep;
+	rec->dst_ep = s->dst.ep;
+	rec->src_identity = s->src.identity;
+	rec->dst_identity = s->dst.identity;
+	rec->egress_rule = s->r.egress_rule;
+	rec->ingress_rule = s->r.ingress_rule;
+}
+
+/* The one way to drop a packet. */
+__noinline int drop(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 dir)
+{
+	struct dp_control *ctl = control_get();
+
+	if (!s)
+		return TC_ACT_SHOT;
+	count(reason & 255, dir & 3, skb->len);
+	if (!ctl || !ctl->slots)
+		return TC_ACT_SHOT;
+	event_fill(&s->rec, skb, &s->p);
+	event_sides(s);
+	s->rec.type = DP_EV_DROP;
+	s->rec.subtype = reason;
+	s->rec.dir = dir;
+	s->rec.line = s->p.line;
+	s->rec.file = s->p.file;
+	s->rec.flags |= DP_EVF_REPLY_KNOWN;
+	if (s->reply)
+		s->rec.flags |= DP_EVF_REPLY;
+	event_send(&s->rec, 1);
+	return TC_ACT_SHOT;
+}
+
+/* What the policies of both ends said of a new flow. */
+__noinline int event_verdicts(struct __sk_buff *skb, struct scratch *s)
+{
+	if (!s)
+		return 0;
+	event_fill(&s->rec, skb, &s->p);
+	event_sides(s);
+	s->rec.type = DP_EV_VERDICT;
+	if (s->src.egress) {
+		s->rec.dir = 2;
+		s->rec.verdict = s->r.egress_verdict;
+		if (s->r.egress_verdict == DP_VERDICT_ALLOW)
+			s->rec.flags |= DP_EVF_REPLY_KNOWN;
+		s->rec.reason = s->r.egress_match;
+		event_send(&s->rec, 1);
+	}
+	if (s->dst.ingress && s->r.egress_verdict == DP_VERDICT_ALLOW) {
+		s->rec.dir = 1;
+		s->rec.verdict = s->r.ingress_verdict;
+		if (s->r.ingress_verdict == DP_VERDICT_ALLOW)
+			s->rec.flags |= DP_EVF_REPLY_KNOWN;
+		else
+			s->rec.flags &= ~DP_EVF_REPLY_KNOWN;
+		s->rec.reason = s->r.ingress_match;
+		event_send(&s->rec, 1);
+	}
+	return 0;
+}
+
+/* A packet that goes its way. f: its entry; reason: Cilium's trace reason. */
+__noinline int event_trace(struct __sk_buff *skb, struct scratch *s, struct dp_flow *f,
+				  u32 reason, u32 aggregated)
+{
+	struct dp_event_rec *rec;
+
+	if (!s || !f)
+		return 0;
+	rec = &s->rec;
+	event_fill(rec, skb, &s->p);
+	rec->type = DP_EV_TRACE;
+	rec->reason = reason;
+	rec->src_ep = f->src_ep;
+	rec->dst_ep = f->dst_ep;
+	rec->src_identity = f->src_identity;
+	rec->dst_identity = f->dst_identity;
+	rec->egress_rule = f->egress_rule;
+	rec->ingress_rule = f->ingress_rule;
+	rec->packets = f->packets;
+	rec->bytes = f->bytes;
+	rec->flags |= DP_EVF_REPLY_KNOWN;
+	if (f->flags & DP_FLOW_REPLY)
+		rec->flags |= DP_EVF_REPLY;
+	if (f->dst_ep) {
+		rec->subtype = 0; /* to-endpoint */
+		rec->dir = 1;
+	} else {
+		rec->subtype = f->flags & DP_FLOW_NEIGH ? 11 : /* to-network */
+			       f->dst_identity == 1	? 2 :  /* to-host */
+							  3;   /* to-stack */
+		rec->dir = 2;
+	}
+	if (f->flags & DP_FLOW_NAT && reason != 3) {
+		/* of a request the destination was the service, of a reply the source is */
+		int reply = f->flags & DP_FLOW_REPLY;
+
+		rec->flags |= DP_EVF_XLATED;
+		rec->orig_addr = reply ? f->nat_saddr : s->p.daddr;
+		rec->orig_port = reply ? f->nat_sport : s->p.dport;
+		rec->saddr = f->nat_saddr;
+		rec->daddr = f->nat_daddr;
+		rec->sport = f->nat_sport;
+		rec->dport = f->nat_dport;
+		if (reply) {
+			/* as the back end sent it: who really answered */
+			rec->saddr = s->p.saddr;
+			rec->sport = s->p.sport;
+		}
+	}
+	event_send(rec, aggregated);
+	return 0;
+}
