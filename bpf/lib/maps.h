@@ -59,7 +59,7 @@ struct ring {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, DP_SUBSCRIBERS);
+	__uint(max_entries, DP_SUBSCRIBERS + 1); /* the last: see dp_synchronize() */
 	__type(key, __u32);
 	__array(values, struct ring);
 } rings SEC(".maps");

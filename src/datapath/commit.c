@@ -202,7 +202,7 @@ static void slots_switch(struct commit *c)
 			c->choice[i].ingress->refs++;
 	}
 	__atomic_store_n(&dp->control->epoch, epoch, __ATOMIC_RELEASE);
-	dp_synchronize();
+	dp_synchronize(dp);
 	/* Both slots alike: what writes one of them later (an endpoint that goes)
 	 * need not think of the other. */
 	epoch &= 1;

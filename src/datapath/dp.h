@@ -57,6 +57,7 @@ struct dp {
 	char *name;
 	char *path;  /* pin directory; NULL: ephemeral */
 	int lock_fd; /* the directory, -1: ephemeral */
+	int sync_fd; /* see dp_synchronize() */
 	int map_fd[MAP_COUNT_];
 	uint32_t map_max[MAP_COUNT_];
 	int prog_fd[PROG_COUNT_];
@@ -97,7 +98,7 @@ int dp_instances(const char *bpffs, int (*cb)(const char *name, void *data), voi
 int dp_lock(struct dp *dp, struct errtext *err);
 void dp_unlock(struct dp *dp);
 /* Wait until no packet is in a program that began before now. */
-void dp_synchronize(void);
+void dp_synchronize(struct dp *dp);
 
 /* attach.c */
 int dp_attach(struct dp *dp, enum dp_prog prog, uint32_t ifindex, struct errtext *err);
@@ -172,4 +173,6 @@ struct probe_result {
 #define PROBE_MAX 16
 /* Returns how many; free each reason. */
 size_t probe_all(struct probe_result ret[PROBE_MAX]);
+/* -CLITE_EUNSUPPORTED with the first required feature that is not there; 0: all are. */
+int probe_missing(struct errtext *err);
 int probe_capabilities(struct errtext *err); /* -EPERM, with what is missing */

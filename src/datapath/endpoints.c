@@ -333,12 +333,39 @@ int endpoint_remove(struct state *st, uint32_t id, struct errtext *err)
 	table_unref(st, live.egress, &unused);
 	table_unref(st, live.ingress, &unused);
 	if (unused) {
-		dp_synchronize();
+		dp_synchronize(st->dp);
 		tables_sweep(st);
 	}
 	identity_put(st, e->identity);
 	endpoint_free(e);
 	return 0;
+}
+
+/* ---- repair ---------------------------------------------------------------------- */
+
+void endpoints_prune(struct state *st)
+{
+	for (uint32_t i = 1; i < st->dp->map_max[MAP_ENDPOINTS]; i++) {
+		struct dp_ep *ep = &st->dp->eps[i];
+
+		if (!(ep->flags & DP_EP_USED) || state_endpoint(st, i))
+			continue;
+		dp_detach(st->dp, PROG_FROM_ENDPOINT, ep->ifindex);
+		dp_detach(st->dp, PROG_TO_ENDPOINT, ep->ifindex);
+		entry_clear(st->dp, i);
+	}
+}
+
+int endpoint_restore(struct state *st, const struct endpoint *e, struct errtext *err)
+{
+	static const enum dp_prog progs[] = { PROG_FROM_ENDPOINT, PROG_TO_ENDPOINT };
+	char name[IF_NAMESIZE];
+	int r = paths_add(st->dp, e, err);
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(progs); i++)
+		if (if_indextoname(e->ifindex, name) && !dp_attached(st->dp, progs[i], e->ifindex))
+			r = dp_attach(st->dp, progs[i], e->ifindex, err);
+	return r;
 }
 
 /* ---- uplinks --------------------------------------------------------------------- */

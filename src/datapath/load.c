@@ -10,14 +10,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <linux/membarrier.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
 
@@ -54,9 +52,13 @@ static _printf_(1, 2) char *format(const char *fmt, ...)
 	return s;
 }
 
-void dp_synchronize(void)
+/* The kernel answers a change of a map of maps when no program is left that may
+ * see the old element. So one of ours that nobody looks at is written. */
+void dp_synchronize(struct dp *dp)
 {
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	uint32_t last = DP_SUBSCRIBERS;
+
+	bpf_map_update_elem(dp->map_fd[MAP_RINGS], &last, &dp->sync_fd, BPF_ANY);
 }
 
 /* ---- an open instance ---------------------------------------------------- */
@@ -69,6 +71,7 @@ static struct dp *dp_new(const char *name)
 	if (!dp)
 		return NULL;
 	dp->lock_fd = -1;
+	dp->sync_fd = -1;
 	for (int i = 0; i < MAP_COUNT_; i++)
 		dp->map_fd[i] = -1;
 	for (int i = 0; i < PROG_COUNT_; i++)
@@ -117,7 +120,9 @@ static int dp_map_all(struct dp *dp)
 	if (!dp->control || !dp->eps || !dp->policies || !dp->ports || !dp->service_gens ||
 	    !dp->backends || !dp->slots)
 		return -errno;
-	return 0;
+	dp->sync_fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "clite_sync", 0, 0,
+				     (uint32_t)sysconf(_SC_PAGESIZE), NULL);
+	return dp->sync_fd < 0 ? -errno : 0;
 }
 
 struct dp *dp_close(struct dp *dp)
@@ -138,6 +143,7 @@ struct dp *dp_close(struct dp *dp)
 		closep(&dp->map_fd[i]);
 	for (int i = 0; i < PROG_COUNT_; i++)
 		closep(&dp->prog_fd[i]);
+	closep(&dp->sync_fd);
 	closep(&dp->lock_fd);
 	free(dp->links);
 	free(dp->name);
@@ -337,6 +343,8 @@ static int dp_make(const struct dp_params *p, struct dp *dp, struct errtext *err
 		return err_set(err, errno, "cannot open the built-in programs: %s",
 			       strerror(errno));
 	ret = load_skeleton(skel, p, dp);
+	if (ret && probe_missing(err))
+		return -CLITE_EUNSUPPORTED;
 	if (ret)
 		return err_set(err, -ret, "the kernel does not take the programs: %s%s",
 			       strerror(-ret),

@@ -3,9 +3,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/capability.h>
-#include <linux/membarrier.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+
+#include <cilium-lite/version.h>
 
 #include "datapath/dp.h"
 
@@ -83,13 +84,6 @@ static int probe_tcx(void)
 	return dp_have_tcx() ? 0 : -EOPNOTSUPP;
 }
 
-static int probe_membarrier(void)
-{
-	long r = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
-
-	return r >= 0 && r & MEMBARRIER_CMD_GLOBAL ? 0 : -EOPNOTSUPP;
-}
-
 static const struct {
 	const char *name;
 	bool required;
@@ -104,8 +98,6 @@ static const struct {
 	{ "bpf-loop", true, probe_loop, "walking IPv4 options", "Linux 5.17 has it" },
 	{ "redirect-peer", true, probe_redirect_peer, "delivery into a namespace", "Linux 5.10 has it" },
 	{ "redirect-neigh", true, probe_redirect_neigh, "delivery by neighbour", "Linux 5.10 has it" },
-	{ "membarrier", true, probe_membarrier, "waiting for packets under way at a commit",
-	  "CONFIG_MEMBARRIER has it" },
 	{ "tcx", false, probe_tcx, "attachment by links", "clsact filters are used instead; Linux 6.6 has it" },
 };
 
@@ -125,6 +117,15 @@ size_t probe_all(struct probe_result ret[PROBE_MAX])
 			ret[i].reason = NULL;
 	}
 	return ARRAY_SIZE(probes);
+}
+
+int probe_missing(struct errtext *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(probes); i++)
+		if (probes[i].required && probes[i].probe())
+			return err_set(err, CLITE_EUNSUPPORTED, "this kernel lacks %s (%s): %s",
+				       probes[i].name, probes[i].what, probes[i].without);
+	return 0;
 }
 
 /* ---- capabilities -------------------------------------------------------- */

@@ -2,8 +2,8 @@
 /* After a writer was killed: the store says what is; the maps are made to say
  * the same. Traffic goes on meanwhile: policies are built beside the live ones
  * and switched to, as in any commit. */
+#include <arpa/inet.h>
 #include <cilium-lite/policy.h>
-#include <net/if.h>
 
 #include "datapath/state.h"
 
@@ -97,49 +97,7 @@ static bool keep_service(struct state *st, const void *key, const void *value)
 	const struct service *s = state_service(st, v->id);
 
 	return s && s->protocol == k->proto && s->ip.family == k->family &&
-	       __builtin_bswap16(k->port) == s->port && !memcmp(s->ip.ip, k->ip.b, sizeof(k->ip.b));
-}
-
-/* Endpoints that are only in the maps: half added, or half removed. */
-static void endpoints_prune(struct state *st)
-{
-	for (uint32_t i = 1; i < st->dp->map_max[MAP_ENDPOINTS]; i++) {
-		struct dp_ep *ep = &st->dp->eps[i];
-		uint32_t gen = (ep->slot[0].gen > ep->slot[1].gen ? ep->slot[0].gen :
-								    ep->slot[1].gen) +
-			       1;
-
-		if (!(ep->flags & DP_EP_USED) || state_endpoint(st, i))
-			continue;
-		ep->flags = 0;
-		ep->slot[0].gen = ep->slot[1].gen = gen ?: 1;
-		dp_detach(st->dp, PROG_FROM_ENDPOINT, ep->ifindex);
-		dp_detach(st->dp, PROG_TO_ENDPOINT, ep->ifindex);
-	}
-}
-
-/* Endpoints whose removal or addition did not get to the end in the maps. */
-static int endpoint_restore(struct state *st, const struct endpoint *e, struct errtext *err)
-{
-	static const enum dp_prog progs[] = { PROG_FROM_ENDPOINT, PROG_TO_ENDPOINT };
-	char name[IF_NAMESIZE];
-	int r = dp_update(st->dp, MAP_DEVICES, &e->ifindex, &e->id, err);
-
-	for (int v = 0; !r && v < 2; v++) {
-		const struct prefix *p = v ? &e->v6 : &e->v4;
-		struct dp_addr val = { .ep = e->id };
-		struct dp_addr_key key;
-
-		memset(&key, 0, sizeof(key));
-		memcpy(key.ip.b, p->ip, sizeof(key.ip.b));
-		key.family = p->family;
-		if (p->family)
-			r = dp_update(st->dp, MAP_ADDRESSES, &key, &val, err);
-	}
-	for (size_t i = 0; !r && i < ARRAY_SIZE(progs); i++)
-		if (if_indextoname(e->ifindex, name) && !dp_attached(st->dp, progs[i], e->ifindex))
-			r = dp_attach(st->dp, progs[i], e->ifindex, err);
-	return r;
+	       ntohs(k->port) == s->port && !memcmp(s->ip.ip, k->ip.b, sizeof(k->ip.b));
 }
 
 static int service_restore(struct state *st, const struct service *s)

@@ -276,7 +276,7 @@ int service_set(struct state *st, struct service *s, struct errtext *err)
 	__atomic_store_n(&st->dp->service_gens[s->id].v, s->gen, __ATOMIC_RELEASE);
 	/* Nobody may choose from the old slots when they are given to others. */
 	if (old)
-		dp_synchronize();
+		dp_synchronize(st->dp);
 	else
 		/* Flows to its address went somewhere else until now. */
 		outside_changed(st);
@@ -298,7 +298,7 @@ int service_remove(struct state *st, uint32_t id, struct errtext *err)
 	dp_delete(st->dp, MAP_SERVICES, &key);
 	backends_free(st, s, NULL);
 	__atomic_store_n(&st->dp->service_gens[id].v, s->gen + 1 ?: 1, __ATOMIC_RELEASE);
-	dp_synchronize();
+	dp_synchronize(st->dp);
 	for (size_t i = 0; i < st->nservices; i++)
 		if (st->services[i] == s) {
 			memmove(&st->services[i], &st->services[i + 1],

@@ -138,6 +138,10 @@ struct endpoint_spec {
 int endpoint_add(struct state *st, struct endpoint_spec *spec, uint32_t *ret_id,
 		 struct errtext *err);
 int endpoint_remove(struct state *st, uint32_t id, struct errtext *err);
+/* Those that are only in the maps go: half added, or half removed. */
+void endpoints_prune(struct state *st);
+/* What leads to one whose addition or removal did not get to its end. */
+int endpoint_restore(struct state *st, const struct endpoint *e, struct errtext *err);
 int device_add(struct state *st, uint32_t ifindex, struct errtext *err);
 int device_remove(struct state *st, uint32_t ifindex, struct errtext *err);
 
