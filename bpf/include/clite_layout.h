@@ -82,7 +82,8 @@ struct dp_ep {
 	__u16 pad;
 	union dp_ip v6;
 	__be32 v4;
-	__u32 pad2[6];
+	__u32 born; /* its first generation: flows of older ones are a former endpoint's */
+	__u32 pad2[5];
 };
 
 /* Index 0 of the endpoint map is no endpoint: it stands for everything

@@ -274,7 +274,7 @@ static __always_inline struct dp_flow *pair_find(struct scratch *s)
 			f = flow_lookup(&s->q);
 		}
 	}
-	if (!f || !flow_alive(f, s->now) || !(f->flags & DP_FLOW_PAIR) || f->flags & DP_FLOW_NAT)
+	if (!f || !flow_there(f, s->now) || !(f->flags & DP_FLOW_PAIR) || f->flags & DP_FLOW_NAT)
 		return NULL;
 	/* A SYN begins, it does not answer. */
 	if (s->p.proto == IPPROTO_TCP && (s->p.tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)

@@ -80,6 +80,22 @@ static __always_inline int flow_alive(const struct dp_flow *f, u64 now)
 	return (long)(now - f->seen) <= (long)f->lifetime;
 }
 
+/* Was the end of a flow that has this number another endpoint then? Generation 0
+ * says nothing: that entry is to be judged again. */
+static __always_inline int flow_end_gone(u32 id, u32 gen)
+{
+	struct dp_ep *ep = ep_get(id);
+
+	return !ep || (id && gen && (int)(gen - ep->born) < 0);
+}
+
+/* The entry is a flow of those that are there now. */
+static __always_inline int flow_there(const struct dp_flow *f, u64 now)
+{
+	return flow_alive(f, now) && !flow_end_gone(f->src_ep, f->src_gen) &&
+	       !flow_end_gone(f->dst_ep, f->dst_gen);
+}
+
 /* Do the policies that admitted the flow still stand? epoch: read once for a
  * packet, so that it sees one commit at both of its ends. */
 static __always_inline int flow_current(const struct dp_flow *f, u32 epoch)

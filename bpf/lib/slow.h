@@ -103,7 +103,7 @@ static __always_inline int classify_error(struct __sk_buff *skb, struct scratch 
 	if (icmp_quoted(skb, &s->p, &s->q))
 		return NEXT_ADMIT;
 	f = flow_lookup(&s->q);
-	if (!f || !flow_alive(f, s->now) || !(flow_service_current(f) || service_kept(&s->q, f)))
+	if (!f || !flow_there(f, s->now) || !(flow_service_current(f) || service_kept(&s->q, f)))
 		return NEXT_ADMIT;
 	/* A commit has touched the flow and no packet of it has come since: what
 	 * is to become of it is not known. */
@@ -131,7 +131,7 @@ __noinline int classify(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	if (is_icmp(p) && is_icmp_error(p) && p->frag != FRAG_LATER)
 		return classify_error(skb, s, hook);
 	f = flow_lookup(p);
-	if (!f || !flow_alive(f, s->now) || flow_reopened(p, f, &s->q) ||
+	if (!f || !flow_there(f, s->now) || flow_reopened(p, f, &s->q) ||
 	    !(flow_service_current(f) || service_kept(p, f)))
 		return NEXT_ADMIT;
 	s->reason = f->flags & DP_FLOW_REPLY ? 2 : 1;

@@ -24,7 +24,7 @@ struct clite_endpoint_opts {
 	const char *name;	   /**< for people and events, such as "default/web-1"; NULL: the device's */
 	const char *ipv4;	   /**< its IPv4 address; NULL: none */
 	const char *ipv6;	   /**< its IPv6 address; NULL: none; one of the two must be given */
-	const char *const *labels; /**< "source:key=value"; source "unspec" if left out; the array ends with NULL; may be NULL */
+	const char *const *labels; /**< "source:key=value"; source "unspec" if left out; the array ends with NULL; may be NULL: then the endpoint is reserved:init, which may do only what a policy allows it (as in Cilium) */
 	const char *mac;	   /**< hardware address inside the workload, "02:00:00:00:00:01"; NULL: found or learned */
 	uint32_t id;		   /**< wanted endpoint number, 0: the next free one */
 	uint32_t reserved;	   /**< must be 0 */

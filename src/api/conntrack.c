@@ -43,13 +43,19 @@ static bool is_stale(const struct dp *dp, const struct dp_flow *f)
 	       (f->service && dp->service_gens[f->service].v != f->service_gen);
 }
 
+static bool end_gone(const struct dp_ep *ep, uint32_t gen)
+{
+	return !(ep->flags & DP_EP_USED) || (gen && (int32_t)(gen - ep->born) < 0);
+}
+
+/* A flow of an endpoint that is no more, as the datapath sees it. */
 static bool is_gone(const struct dp *dp, const struct dp_flow *f)
 {
 	if (f->src_ep >= dp->map_max[MAP_ENDPOINTS] || f->dst_ep >= dp->map_max[MAP_ENDPOINTS] ||
 	    f->service >= dp->map_max[MAP_SERVICE_GENS])
 		return true;
-	return (f->src_ep && !(dp->eps[f->src_ep].flags & DP_EP_USED)) ||
-	       (f->dst_ep && !(dp->eps[f->dst_ep].flags & DP_EP_USED));
+	return (f->src_ep && end_gone(&dp->eps[f->src_ep], f->src_gen)) ||
+	       (f->dst_ep && end_gone(&dp->eps[f->dst_ep], f->dst_gen));
 }
 
 static uint32_t flags_of(const struct dp *dp, const struct dp_flow *f)

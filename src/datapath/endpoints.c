@@ -92,6 +92,7 @@ static void entry_write(struct dp *dp, const struct endpoint *e, const struct dp
 			.egress = egress ? egress->number : 0,
 			.ingress = ingress ? ingress->number : 0,
 		};
+	ep->born = gen;
 	ep->ifindex = e->ifindex;
 	memcpy(ep->mac, like->mac, sizeof(ep->mac));
 	memcpy(ep->host_mac, like->host_mac, sizeof(ep->host_mac));
@@ -112,6 +113,7 @@ static void entry_clear(struct dp *dp, uint32_t id)
 	__atomic_store_n(&ep->flags, 0, __ATOMIC_RELEASE);
 	for (int s = 0; s < 2; s++)
 		__atomic_store_n(&ep->slot[s].gen, gen, __ATOMIC_RELEASE);
+	ep->born = gen;
 	ep->ifindex = 0;
 }
 

@@ -142,10 +142,20 @@ static int ruleset_add(struct ruleset *rs, const struct part *part, uint32_t dir
 	return 0;
 }
 
+/* Nothing is known of it yet. */
+static bool is_init(const struct labels *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!strcmp(l->l[i].source, "reserved") && !strcmp(l->l[i].key, "init"))
+			return true;
+	return false;
+}
+
 int ruleset_build(struct policy *const *policies, size_t npolicies, const struct labels *subject,
 		  uint32_t direction, struct ruleset *ret)
 {
-	struct ruleset rs = {};
+	bool init = is_init(subject);
+	struct ruleset rs = { .enforced = init, .default_deny = init };
 
 	for (size_t i = 0; i < npolicies; i++)
 		for (size_t j = 0; j < policies[i]->nparts; j++) {

@@ -25,7 +25,8 @@ struct ruleset {
 void ruleset_clear(struct ruleset *rs);
 /* Rules for a subject with these labels in a direction. A part with the AUTO
  * setting enforces the directions it has rules for (deny rules too). Enforced
- * with every such part at CLITE_DEFAULT_DENY_OFF: default_deny is false. -ENOMEM. */
+ * with every such part at CLITE_DEFAULT_DENY_OFF: default_deny is false. For
+ * reserved:init both are enforced and denied in any case, as in Cilium. -ENOMEM. */
 int ruleset_build(struct policy *const *policies, size_t npolicies, const struct labels *subject,
 		  uint32_t direction, struct ruleset *ret);
 /* Same rules (by cookie), same flags? For sharing. */

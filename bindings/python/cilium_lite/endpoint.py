@@ -71,7 +71,8 @@ class Endpoints:
 
         device  name of the host-side device (veth, tap) in this network namespace
         ipv4, ipv6  addresses of the workload, at least one
-        labels  "source:key=value", the source may be left out; or a dict
+        labels  "source:key=value", the source may be left out; or a dict. Without labels
+                it is reserved:init, which may do only what a policy allows it
         name    for people and events; default: the device's
         mac     hardware address inside the workload; default: found or learned
         id      wanted number; 0: the next free one
