@@ -117,9 +117,18 @@ static __always_inline int nat_ipv6(struct __sk_buff *skb, u8 proto, u32 l4, u8 
 	}
 	if (frag == FRAG_LATER)
 		return 0;
-	if (bpf_skb_load_bytes(skb, l4, &old_ports, 4) ||
-	    bpf_skb_store_bytes(skb, l4, &new_ports, 4, 0))
-		return -1;
+	if (l4 == L3 + sizeof(*ip)) {
+		__be32 *ports_ = data + L3 + sizeof(*ip);
+
+		if ((void *)(ports_ + 1) > end)
+			return -1;
+		old_ports = *ports_;
+		*ports_ = new_ports;
+	} else {
+		if (bpf_skb_load_bytes(skb, l4, &old_ports, 4) ||
+		    bpf_skb_store_bytes(skb, l4, &new_ports, 4, 0))
+			return -1;
+	}
 	off = csum_offset(6, proto);
 	if (!off)
 		return 0;

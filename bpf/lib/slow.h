@@ -180,10 +180,22 @@ static __always_inline int arp_packet(struct __sk_buff *skb, struct pkt *p)
 	return ret < 0 ? DROP(p, FILE_ND, -ret) : ret;
 }
 
+/* Headers are written directly: they must lie in one piece. */
+static __always_inline void pull_headers(struct __sk_buff *skb)
+{
+	u32 need = L3 + sizeof(struct ipv6hdr) + sizeof(u32);
+
+	if (skb->len < need)
+		need = skb->len;
+	if (skb->data_end - skb->data < need)
+		bpf_skb_pull_data(skb, need);
+}
+
 static __always_inline int slow_path(struct __sk_buff *skb, struct scratch *s, u32 hook)
 {
 	int ret;
 
+	pull_headers(skb);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return arp_packet(skb, &s->p);
 	ret = parse(skb, &s->p);
