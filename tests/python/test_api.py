@@ -698,7 +698,8 @@ class ConntrackTest(RootTestCase):
         ctx = self.context()
         a, b = self.workload("a", 1), self.workload("b", 2)
         for workload in (a, b):
-            ctx.endpoints.add(workload.device, ipv4=workload.ipv4, ipv6=workload.ipv6)
+            ctx.endpoints.add(workload.device, ipv4=workload.ipv4, ipv6=workload.ipv6,
+                              labels=["app=any"])
         self.assertEqual(ctx.conntrack.list(), [])
         for address in (b.ipv4, b.ipv6):
             run(*a.command("ping", "-c", "1", "-W", "5", address))

@@ -349,7 +349,7 @@ class InstanceTest(RootTestCase):
         two = self.context("shared", bpffs=bpf)
         a, b = self.workload("a", 1), self.workload("b", 2)
         for workload in (a, b):
-            one.endpoints.add(workload.device, ipv4=workload.ipv4)
+            one.endpoints.add(workload.device, ipv4=workload.ipv4, labels=["app=any"])
         streams = [one.events(types="trace"), two.events(types="trace")]
         self.assertEqual(two.status().subscribers, 2)
         with a.entered():
