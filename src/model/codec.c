@@ -276,7 +276,7 @@ static int get_requirement(struct cursor *c, struct requirement *q)
 
 static int get_selector(struct cursor *c, struct selector *s)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	int r;
 
 	r = get_array(c, 4, sizeof(*s->reqs), &s->reqs, &n);
@@ -358,7 +358,7 @@ static int get_peers(struct cursor *c, struct rule *rule)
 
 static int get_ports(struct cursor *c, struct rule *rule)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	int r;
 
 	r = get_array(c, 3, sizeof(*rule->ports), &rule->ports, &n);
@@ -425,7 +425,7 @@ static int get_part(struct cursor *c, struct part *part)
 
 static int get_policy(struct cursor *c, struct policy *p)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	int r;
 
 	if (left(c) < MAGIC_LEN || memcmp(c->p, MAGIC, MAGIC_LEN) != 0)
