@@ -381,7 +381,6 @@ __noinline int admit(struct __sk_buff *skb, struct scratch *s, u32 hook)
 			return ret;
 	}
 	f->seen = s->now;
-	f->created = s->now;
 	f->lifetime = flow_lifetime(p->proto, 0);
 	if (reply)
 		f->flags |= DP_FLOW_REPLY;

@@ -68,9 +68,14 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct dp_flow *
 			return -DROP_UNKNOWN_TARGET;
 		return ACT_PASS;
 	}
-	if (f->flags & DP_FLOW_NEIGH) {
-		int ret = ttl_decrement(skb, family);
+	if (cfg_neigh && f->flags & DP_FLOW_NEIGH) {
+		u32 mtu = 0;
+		int ret;
 
+		/* Too long for the way out: the stack says so to the sender. */
+		if (bpf_check_mtu(skb, f->oif, &mtu, 0, BPF_MTU_CHK_SEGS) > 0)
+			return ACT_PASS;
+		ret = ttl_decrement(skb, family);
 		if (ret)
 			return ret;
 		bpf_redirect_neigh(f->oif, NULL, 0, 0);

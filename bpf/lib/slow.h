@@ -59,8 +59,7 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	if (!f)
 		return DROP(p, FILE_FLOW, DROP_CT_CREATE_FAILED);
 	s->reply = f->flags & DP_FLOW_REPLY;
-	report = !f->reported || s->now - f->reported >= (u64)REPORT_INTERVAL * cfg_hz ||
-		 reason == 3;
+	report = !f->reported || report_due(f, s->now) || reason == 3;
 	if (p->proto == IPPROTO_TCP && p->frag != FRAG_LATER) {
 		report |= p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) & ~f->tcp_seen;
 		flow_tcp(p, f, &s->q);
@@ -73,7 +72,7 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	count(0, hook_dir(hook), skb->len);
 	if (ctl->slots && (report || ctl->every)) {
 		if (report)
-			f->reported = s->now;
+			f->reported = (u32)s->now ?: 1;
 		event_trace(skb, s, f, reason, report);
 	}
 	if (f->flags & DP_FLOW_NAT) {

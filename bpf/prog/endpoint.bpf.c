@@ -32,10 +32,7 @@ static __always_inline int fast_check(const struct dp_flow *f, u8 proto, u8 tcp_
 	    (tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) || !(f->flags & DP_FLOW_TCP_OPEN)))
 		return 0;
 	/* An event is due. */
-	if (ctl->slots &&
-	    (ctl->every || now - f->reported >= (u64)REPORT_INTERVAL * cfg_hz))
-		return 0;
-	return 1;
+	return !(ctl->slots && (ctl->every || report_due(f, now)));
 }
 
 static __always_inline int verdict(int ret)
@@ -48,19 +45,19 @@ static __always_inline int fast4(struct __sk_buff *skb, u32 hook, u8 scope)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct iphdr *ip = data + L3;
-	struct dp_flow4_key key = {};
+	struct flow4_words key;
 	u32 l4_len = sizeof(struct udphdr);
 	struct dp_flow *f;
 	union dp_ip daddr;
 	u8 proto, flags = 0;
-	__be16 *port;
+	u32 *ports;
 	u64 now;
 	int ret;
 
 	if ((void *)(ip + 1) + sizeof(struct udphdr) > end)
 		return -1;
 	proto = ip->protocol;
-	port = (void *)(ip + 1);
+	ports = (void *)(ip + 1);
 	if (*(u8 *)ip != 0x45 || ip->frag_off & bpf_htons(IP_MF | IP_OFFSET))
 		return -1;
 	if (proto == IPPROTO_TCP) {
@@ -77,13 +74,9 @@ static __always_inline int fast4(struct __sk_buff *skb, u32 hook, u8 scope)
 	    bpf_ntohs(ip->tot_len) + L3 > skb->len)
 		return -1;
 
-	key.saddr = ip->saddr;
-	key.daddr = ip->daddr;
-	key.sport = port[0];
-	key.dport = port[1];
-	key.ifindex = hook == HOOK_FROM_ENDPOINT ? skb->ifindex : 0;
-	key.proto = proto;
-	key.scope = scope;
+	daddr.v4 = ip->daddr;
+	flow4_key(&key, ip->saddr, daddr.v4, *ports, hook == HOOK_FROM_ENDPOINT ? skb->ifindex : 0,
+		  proto, scope);
 	f = bpf_map_lookup_elem(&flow4, &key);
 	now = bpf_jiffies64();
 	if (!f || !fast_check(f, proto, flags, now))
@@ -91,7 +84,6 @@ static __always_inline int fast4(struct __sk_buff *skb, u32 hook, u8 scope)
 
 	flow_count(f, skb->len, now);
 	count(0, hook_dir(hook), skb->len);
-	daddr.v4 = key.daddr;
 	if (f->flags & DP_FLOW_NAT) {
 		if (nat_ipv4(skb, proto, L3 + sizeof(*ip), FRAG_NONE, f->nat_saddr.v4,
 			     f->nat_daddr.v4, f->nat_sport, f->nat_dport))
@@ -106,18 +98,19 @@ static __always_inline int fast6(struct __sk_buff *skb, u32 hook, u8 scope)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct ipv6hdr *ip = data + L3;
-	struct dp_flow6_key key = {};
+	const union dp_ip *daddr;
+	struct flow6_words key;
 	u32 l4_len = sizeof(struct udphdr);
 	struct dp_flow *f;
 	u8 proto, flags = 0;
-	__be16 *port;
+	u32 *ports;
 	u64 now;
 	int ret;
 
 	if ((void *)(ip + 1) + sizeof(struct udphdr) > end)
 		return -1;
 	proto = ip->nexthdr;
-	port = (void *)(ip + 1);
+	ports = (void *)(ip + 1);
 	if (*(u8 *)ip >> 4 != 6)
 		return -1;
 	if (proto == IPPROTO_TCP) {
@@ -134,13 +127,9 @@ static __always_inline int fast6(struct __sk_buff *skb, u32 hook, u8 scope)
 	    bpf_ntohs(ip->payload_len) + L3 + sizeof(*ip) > skb->len)
 		return -1;
 
-	__builtin_memcpy(&key.saddr, &ip->saddr, 16);
-	__builtin_memcpy(&key.daddr, &ip->daddr, 16);
-	key.sport = port[0];
-	key.dport = port[1];
-	key.ifindex = hook == HOOK_FROM_ENDPOINT ? skb->ifindex : 0;
-	key.proto = proto;
-	key.scope = scope;
+	daddr = (const union dp_ip *)key.daddr;
+	flow6_key(&key, ip->saddr.in6_u.u6_addr32, ip->daddr.in6_u.u6_addr32, *ports,
+		  hook == HOOK_FROM_ENDPOINT ? skb->ifindex : 0, proto, scope);
 	f = bpf_map_lookup_elem(&flow6, &key);
 	now = bpf_jiffies64();
 	if (!f || !fast_check(f, proto, flags, now))
@@ -152,9 +141,9 @@ static __always_inline int fast6(struct __sk_buff *skb, u32 hook, u8 scope)
 		if (nat_ipv6(skb, proto, L3 + sizeof(*ip), FRAG_NONE, &f->nat_saddr,
 			     &f->nat_daddr, f->nat_sport, f->nat_dport))
 			return -2 - DROP_WRITE_ERROR;
-		key.daddr = f->nat_daddr;
+		daddr = &f->nat_daddr;
 	}
-	ret = deliver(skb, f, 6, &key.daddr, hook == HOOK_TO_ENDPOINT);
+	ret = deliver(skb, f, 6, daddr, hook == HOOK_TO_ENDPOINT);
 	return ret < 0 ? ret - 2 : ret;
 }
 

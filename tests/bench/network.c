@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Real traffic between two namespaces through a third: one pair is joined by plain
- * routing, another by an instance. Both work by turns of a tenth of a second, so
+ * routing, another by an instance. Both work by short turns, so
  * that whatever else the machine does is the same for both. */
 #include "bench.h"
 
@@ -286,10 +286,10 @@ static void turn(pid_t client, int pair, struct count *c)
 	double t;
 
 	kill(client, SIGCONT);
-	sleep_s(0.02);
+	sleep_s(0.015);
 	n = counters[pair];
 	t = now_s();
-	sleep_s(0.1);
+	sleep_s(0.06);
 	c->n += counters[pair] - n;
 	c->t += now_s() - t;
 	kill(client, SIGSTOP);
@@ -298,7 +298,7 @@ static void turn(pid_t client, int pair, struct count *c)
 
 static void round_of(struct kind *k)
 {
-	size_t turns = options.quick ? 3 : 6;
+	size_t turns = options.quick ? 4 : 16;
 	struct count count[PAIRS] = {}, warm = {};
 	pid_t server[PAIRS], client[PAIRS];
 	double v[PAIRS];

@@ -273,7 +273,7 @@ static void bench_established(void)
 /* With and without somebody who listens: rounds of both by turns. */
 static void bench_subscriber(struct clite_subscription **sub)
 {
-	uint32_t repeat = options.quick ? 50000 : 500000;
+	uint32_t repeat = options.quick ? 200000 : 500000;
 	struct packet p = packet(A4, B4, CLIENT, PORT, ACK);
 	struct row *row = row_add("packet/subscriber-cost", "ns", AT_MOST, 5);
 	double with, without;
