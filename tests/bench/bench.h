@@ -41,8 +41,6 @@ extern struct options options;
 /* NULL when nobody wants it: row_sample() does nothing then. */
 struct row *row_add(const char *name, const char *unit, enum target kind, double target);
 void row_sample(struct row *row, double v, double empty);
-/* Of the samples less the empty program's. */
-double row_median(const struct row *row);
 
 #define DIE(...)                                    \
 	do {                                        \

@@ -92,11 +92,6 @@ static struct summary summarize(const double *v, size_t n)
 	};
 }
 
-double row_median(const struct row *row)
-{
-	return summarize(row->v, row->n).median - summarize(row->empty, row->n).median;
-}
-
 /* ---- the table ------------------------------------------------------------- */
 
 static void print_row(const struct row *row, FILE *csv)
