@@ -114,8 +114,12 @@ static int read_port(const struct reader *r, const struct ynode *n, const struct
 	return got[PROTOCOL] ? read_protocol(r, got[PROTOCOL], &protocol, &ret->protocol) : 0;
 }
 
-static int read_port_list(const struct reader *r, const struct ynode *list, const struct path *p,
-			  struct rule *rule, size_t *cap)
+/* A list of ports, or of types of ICMP; read: one of them. */
+static int read_list(const struct reader *r, const struct ynode *list, const struct path *p,
+		     const char *what,
+		     int (*read)(const struct reader *r, const struct ynode *n,
+				 const struct path *p, struct port_range *ret),
+		     struct rule *rule, size_t *cap)
 {
 	size_t i = 0;
 	int res = doc_list(r, list, p);
@@ -125,13 +129,13 @@ static int read_port_list(const struct reader *r, const struct ynode *list, cons
 	if (list->n > DOCUMENT_MAX_PORTS)
 		return doc_fail(
 			r, list->line, p, CLITE_EDOCUMENT,
-			"%zu ports, at most %u may stand in one list: write several elements",
-			list->n, DOCUMENT_MAX_PORTS);
+			"%zu %s, at most %u may stand in one list: write several elements", list->n,
+			what, DOCUMENT_MAX_PORTS);
 	for (const struct ynode *n = list->first; n; n = n->next) {
 		struct path here = { .up = p, .index = i++ };
 		struct port_range range = {};
 
-		res = read_port(r, n, &here, &range);
+		res = read(r, n, &here, &range);
 		if (res < 0)
 			return res;
 		res = add_port(rule, cap, range);
@@ -183,7 +187,7 @@ static int read_ports_element(const struct reader *r, const struct ynode *n, con
 		if (res < 0)
 			return res;
 	}
-	return got[PORTS] ? read_port_list(r, got[PORTS], &ports, rule, cap) : 0;
+	return got[PORTS] ? read_list(r, got[PORTS], &ports, "ports", read_port, rule, cap) : 0;
 }
 
 /* ---- ICMP --------------------------------------------------------------- */
@@ -324,33 +328,6 @@ static int read_icmp_field(const struct reader *r, const struct ynode *n, const 
 	return 0;
 }
 
-static int read_icmp_list(const struct reader *r, const struct ynode *list, const struct path *p,
-			  struct rule *rule, size_t *cap)
-{
-	size_t i = 0;
-	int res = doc_list(r, list, p);
-
-	if (res < 0)
-		return res;
-	if (list->n > DOCUMENT_MAX_PORTS)
-		return doc_fail(
-			r, list->line, p, CLITE_EDOCUMENT,
-			"%zu types, at most %u may stand in one list: write several elements",
-			list->n, DOCUMENT_MAX_PORTS);
-	for (const struct ynode *n = list->first; n; n = n->next) {
-		struct path here = { .up = p, .index = i++ };
-		struct port_range range = {};
-
-		res = read_icmp_field(r, n, &here, &range);
-		if (res < 0)
-			return res;
-		res = add_port(rule, cap, range);
-		if (res < 0)
-			return res;
-	}
-	return 0;
-}
-
 static int read_icmp_element(const struct reader *r, const struct ynode *n, const struct path *p,
 			     struct rule *rule, size_t *cap)
 {
@@ -361,7 +338,7 @@ static int read_icmp_element(const struct reader *r, const struct ynode *n, cons
 
 	if (res < 0)
 		return res;
-	return got[0] ? read_icmp_list(r, got[0], &list, rule, cap) : 0;
+	return got[0] ? read_list(r, got[0], &list, "types", read_icmp_field, rule, cap) : 0;
 }
 
 typedef int (*ports_fn)(const struct reader *r, const struct ynode *n, const struct path *p,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Any bytes as a document: read or refused with a text. What is read survives the
- * blob of the maps and being written as JSON. With -DCLITE_FUZZ_REPLAY: a program
- * that runs over the files and directories given as arguments. */
+ * blob of the maps and being written as JSON. Link it with
+ * -fsanitize=fuzzer, or with replay.c. */
 #include "model/document.h"
 
 #include <stdio.h>
@@ -83,74 +83,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	return 0;
 }
-
-#ifdef CLITE_FUZZ_REPLAY
-
-#include <dirent.h>
-#include <sys/stat.h>
-
-static int replay(const char *path, size_t *count);
-
-static int replay_dir(const char *path, size_t *count)
-{
-	DIR *dir = opendir(path);
-	struct dirent *e;
-	int r = 0;
-
-	if (!dir) {
-		fprintf(stderr, "%s: %s\n", path, strerror(errno));
-		return -errno;
-	}
-	while (r == 0 && (e = readdir(dir))) {
-		_cleanup_free_ char *inner = NULL;
-
-		if (e->d_name[0] == '.')
-			continue;
-		if (asprintf(&inner, "%s/%s", path, e->d_name) < 0) {
-			inner = NULL;
-			r = -ENOMEM;
-		} else {
-			r = replay(inner, count);
-		}
-	}
-	closedir(dir);
-	return r;
-}
-
-static int replay(const char *path, size_t *count)
-{
-	_cleanup_buf_ struct buf b = {};
-	char chunk[4096];
-	struct stat st;
-	size_t n;
-	FILE *f;
-
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		return replay_dir(path, count);
-	f = fopen(path, "re");
-	if (!f) {
-		fprintf(stderr, "%s: %s\n", path, strerror(errno));
-		return -errno;
-	}
-	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		buf_put(&b, chunk, n);
-	fclose(f);
-
-	LLVMFuzzerTestOneInput((const uint8_t *)(b.data ? b.data : ""), b.len);
-	(*count)++;
-	return 0;
-}
-
-int main(int argc, char **argv)
-{
-	size_t count = 0;
-
-	for (int i = 1; i < argc; i++)
-		if (replay(argv[i], &count) < 0)
-			return EXIT_FAILURE;
-	printf("%zu inputs replayed\n", count);
-	/* an empty corpus tests nothing */
-	return count ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-#endif
