@@ -161,6 +161,16 @@ mount_bpffs() {
 	fi
 }
 
+# Cilium's example policies are read too, where somebody has put them beside the
+# project.
+find_samples() {
+	local dir
+
+	for dir in ../*/data/policies; do
+		[[ ! -d $dir ]] || export CLITE_POLICY_SAMPLES=${CLITE_POLICY_SAMPLES:-$PWD/$dir}
+	done
+}
+
 test_main() {
 	local dir
 
@@ -204,6 +214,7 @@ if ! deps_install build test; then
 fi
 echo "ok    everything is there"
 mount_bpffs
+find_samples
 
 test_main
 if [[ -z $quick ]]; then
