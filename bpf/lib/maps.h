@@ -44,7 +44,7 @@ MAP_HASH(services, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct dp_service_key, 
 	 16384);
 MAP_MMAPABLE(service_gens, __u32, 16384);
 MAP_MMAPABLE(backends, struct dp_backend, 65536);
-MAP_MMAPABLE(slots, __u32, 262144);
+MAP_MMAPABLE(slots, __u32, 524288);
 
 /* flows */
 MAP_HASH(flow4, BPF_MAP_TYPE_LRU_HASH, 0, struct dp_flow4_key, struct dp_flow, 131072);

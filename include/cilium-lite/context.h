@@ -5,8 +5,9 @@
  *
  * A named instance is pinned under the bpf file system: its programs go on
  * without any process, and any process may open it again. An ephemeral instance
- * belongs to one process and vanishes with it. Several of both may live on a
- * host and in a process.
+ * belongs to one process and vanishes with it (attached by clsact, a process that
+ * is killed leaves its filters on the devices, until an endpoint is added there
+ * again). Several of both may live on a host and in a process.
  *
  * Thread class of this group: strict, unless a function says safe.
  */
