@@ -12,8 +12,8 @@ struct maglev_backend {
 	const char *name;  /* "address:port/proto": positions depend on it alone, not on the id or order */
 };
 
-/* A prime for n back ends: of Cilium's list (251, 509, 1021, 2039, 4093, 8191,
- * 16381, 32749, 65521, 131071) the first that is at least 100 * n. */
+/* A prime for n back ends: of a few of Cilium's (1021, 8191, 65521, 131071) the first
+ * that is at least 100 * n. */
 uint32_t maglev_size(size_t n);
 /* Fill m slots. -ENOMEM; -EINVAL for no back end. */
 int maglev_fill(const struct maglev_backend *b, size_t n, uint32_t *table, uint32_t m);
