@@ -717,19 +717,37 @@ void compiled_remove_identity(struct compiled *c, uint32_t identity)
 		memmove(&c->peers[i], &c->peers[i + 1], (--c->npeers - i) * sizeof(*c->peers));
 }
 
-/* Classes of compile() become those of the kernel: a map from one to the other. */
 uint32_t compiled_next_class(const struct compiled *c)
 {
 	return c->state->peers.next_class;
 }
 
+static int number_cmp(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The numbers differ; sorts them. */
+static bool distinct(uint32_t *v, size_t n)
+{
+	qsort(v, n, sizeof(*v), number_cmp);
+	for (size_t i = 1; i < n; i++)
+		if (v[i - 1] == v[i])
+			return false;
+	return true;
+}
+
+/* Classes of compile() become those of the kernel: a map from one to the other. */
 int compiled_adopt(struct compiled *c, const struct compiled_peer *kernel, size_t n,
 		   uint32_t next_class)
 {
 	struct sets *s = &c->state->peers;
 	_cleanup_free_ uint32_t *to = calloc(s->n ?: 1, sizeof(*to)); /* 0: not named yet */
+	_cleanup_free_ uint32_t *sorted = calloc(s->n ?: 1, sizeof(*sorted));
 
-	if (!to)
+	if (!to || !sorted)
 		return -ENOMEM;
 	/* The same identities in classes of their own... */
 	if (n != c->npeers)
@@ -747,10 +765,9 @@ int compiled_adopt(struct compiled *c, const struct compiled_peer *kernel, size_
 		to[class] = kernel[i].class;
 	}
 	/* ...and no two the same. */
-	for (size_t i = 1; i < s->n; i++)
-		for (size_t j = 1; j < i; j++)
-			if (to[i] == to[j])
-				return -EBADMSG;
+	memcpy(sorted, to, s->n * sizeof(*sorted));
+	if (s->n > 1 && !distinct(sorted + 1, s->n - 1))
+		return -EBADMSG;
 	for (size_t i = 1; i < s->n; i++)
 		s->v[i].class = to[s->v[i].class];
 	for (size_t i = 0; i < c->npeers; i++)
