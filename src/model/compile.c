@@ -168,8 +168,12 @@ int ruleset_build(struct policy *const *policies, size_t npolicies, const struct
 				return -ENOMEM;
 			}
 		}
-	if (rs.n)
-		qsort(rs.rules, rs.n, sizeof(*rs.rules), by_cookie);
+	/* Policies mostly come in the order in which they were made. */
+	for (size_t i = 1; i < rs.n; i++)
+		if (rs.rules[i - 1]->cookie > rs.rules[i]->cookie) {
+			qsort(rs.rules, rs.n, sizeof(*rs.rules), by_cookie);
+			break;
+		}
 	*ret = rs;
 	return 0;
 }
