@@ -30,6 +30,9 @@ test|command ip|iproute2|iproute2
 test|command ping|iputils-ping|ping
 test|command ldd|libc-bin|ldd
 test|command nm|binutils|binutils
+test|command man|man-db|
+test|command groff|groff-base|
+test|command col|bsdextrautils|
 test|command clang-14|clang-14|
 test|command clang-19|clang-19|
 demo|command ip|iproute2|iproute2

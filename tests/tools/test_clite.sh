@@ -1,0 +1,284 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The command line tool: each command, its JSON, exit codes, messages, help, manual.
+# shellcheck disable=SC2317 # functions are called by name
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "$0")/../integration/lib.sh"
+
+manual=$root/docs/man/clite.1
+
+# A command ends with this status: status N COMMAND...
+status() {
+	local expected=$1 actual=0
+
+	shift
+	"$@" >"$tmp/out" 2>"$tmp/err" </dev/null || actual=$?
+	[[ $actual -eq $expected ]] && return
+	printf 'status %s, expected %s, of: %s\n' "$actual" "$expected" "$*"
+	cat "$tmp/out" "$tmp/err"
+	return 1
+}
+
+# ... and says on standard error, and only there: says N TEXT COMMAND...
+says() {
+	local expected=$1 text=$2
+
+	shift 2
+	status "$expected" "$@" || return
+	[[ ! -s $tmp/out ]] && grep -qF -e "$text" "$tmp/err" && return
+	printf 'expected: %s\non standard output: %s\non standard error: %s\n' "$text" \
+		"$(cat "$tmp/out")" "$(cat "$tmp/err")"
+	return 1
+}
+
+# The JSON that a command prints has this value: json PYTHON VALUE COMMAND...
+json() {
+	local expression=$1 expected=$2
+
+	shift 2
+	clite -o json "$@" >"$tmp/json" && prints "$expected" python3 -c "import json, sys
+d = json.load(open(sys.argv[1]))
+print($expression)" "$tmp/json"
+}
+
+# What a command prints has a line like this: shows REGEXP COMMAND...
+shows() {
+	local expected=$1
+
+	shift
+	clite "$@" >"$tmp/out" && grep -qE -e "$expected" "$tmp/out" && return
+	echo "no line like $expected in:"
+	cat "$tmp/out"
+	return 1
+}
+
+# The heading of a table, its blanks squeezed: heading TEXT COMMAND...
+heading() {
+	local expected=$1
+
+	shift
+	clite "$@" >"$tmp/out" && prints "$expected" sed -E '1!d; s/ +/ /g; s/ $//' "$tmp/out"
+}
+
+# Words of a list of commands: words PATH...
+words() {
+	clite "$@" --help | awk '/^Commands/ { on = 1; next } /^$/ { on = 0 } on { print $1 }'
+}
+
+# Every command that does something, one a line.
+commands() {
+	local a b c
+
+	for a in $(words); do
+		[[ -n $(words "$a") ]] || echo "$a"
+		for b in $(words "$a"); do
+			[[ -n $(words "$a" "$b") ]] || echo "$a $b"
+			for c in $(words "$a" "$b"); do
+				echo "$a $b $c"
+			done
+		done
+	done
+}
+
+# ---- without an instance --------------------------------------------------------------
+
+help_of_every_command() {
+	local command
+
+	while read -r command; do
+		# shellcheck disable=SC2086 # words
+		clite $command --help >"$tmp/help" || return
+		if ! grep -q '^Usage:' "$tmp/help" || ! grep -q "^  clite $command" "$tmp/help"; then
+			echo "$command:"
+			cat "$tmp/help"
+			return 1
+		fi
+		[[ $command == help || $command == version ]] || grep -q '^Example:' "$tmp/help" ||
+			{ echo "$command: no example"; return 1; }
+	done < <(commands)
+}
+
+# The manual has a heading for each command, and each of its options by name.
+manual_has_everything() {
+	local command option missing=0
+
+	MANWIDTH=500 man -l "$manual" 2>/dev/null | col -bx | tr -s ' ' >"$tmp/manual"
+	while read -r command; do
+		grep -qE "^ (clite )?$command( |$)" "$tmp/manual" ||
+			{ echo "command: $command"; missing=1; }
+		# shellcheck disable=SC2086 # words
+		for option in $(clite $command --help | grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -- '--.*'); do
+			grep -qF -e "$option" "$tmp/manual" ||
+				{ echo "$command $option"; missing=1; }
+		done
+	done < <(commands | grep -v '^help$')
+	return "$missing"
+}
+
+manual_renders() {
+	prints "" groff -man -ww -z "$manual"
+}
+
+# What completion offers for the last of some words: complete_words EXPECTED WORD...
+complete_words() {
+	local expected=$1
+
+	shift
+	# shellcheck source=tools/clite/clite.bash
+	. "$root/tools/clite/clite.bash"
+	COMP_WORDS=("$@")
+	COMP_CWORD=$(($# - 1))
+	COMPREPLY=()
+	"$(complete -p clite | sed -E 's/.*-F ([^ ]+).*/\1/')" clite "${!#}" "${*: -2:1}"
+	prints "$expected" echo "${COMPREPLY[*]%% *}"
+}
+
+check "version" shows '^clite [0-9.]+, libcilium-lite [0-9.]+$' version
+check "version, JSON" json '"client" in str(d).lower() or "clite" in str(d)' True version
+check "every command has help with an example" help_of_every_command
+check "help COMMAND is COMMAND --help" cmp <(clite help policy import) <(clite policy import --help)
+if command -v man >/dev/null && command -v groff >/dev/null && command -v col >/dev/null; then
+	check "the manual has every command and option" manual_has_everything
+	check "the manual renders without warnings" manual_renders
+else
+	echo "skip: no man, groff and col: the manual is not compared with the help"
+fi
+check "completion of a command" complete_words monitor clite mon
+check "completion of a word of it" complete_words get clite endpoint g
+
+check "no command" says 2 "a command is missing" clite
+check "unknown command" says 2 "unknown command 'frobnicate'" clite frobnicate
+check "half a command" says 2 "a command is missing after 'bpf ct'" clite bpf ct
+check "unknown option" says 2 "--frob" clite status --frob
+check "option without its value" says 2 "--instance" clite status --instance
+check "senseless output format" says 2 "yaml" clite status -o yaml
+check "too many arguments" says 2 "extra" clite status extra
+
+mountpoint -q /sys/fs/bpf && umount /sys/fs/bpf
+check "no bpf file system" says 1 "mount -t bpf bpf /sys/fs/bpf" clite status
+mount -t bpf bpf /sys/fs/bpf
+check "no instance" says 3 "make it with 'clite instance create default'" clite status
+check "not root" says 1 "missing CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON" \
+	setpriv --reuid 65534 --clear-groups "$BUILD/tools/clite/clite" instance create default
+check "features" heading "FEATURE PRESENT REQUIRED REASON" status --features
+check "features, JSON" json 'all(f["present"] for f in d if f["required"])' True status --features
+allow web blue red >"$tmp/web.yaml"
+chmod -R a+rX "$tmp"
+check "validate needs no root" status 0 setpriv --reuid 65534 --clear-groups \
+	"$BUILD/tools/clite/clite" policy validate "$tmp/web.yaml"
+
+# ---- with one ---------------------------------------------------------------------------
+
+make_host
+workload red 1
+workload blue 2
+serve blue
+
+check "instance create" prints "instance 'default' created" clite instance create default
+check "instance create again" says 1 "there is an instance 'default' already" \
+	clite instance create default
+check "instance with a bad name" says 1 "a.b" clite instance create a.b
+check "instance list" prints "NAME
+default" clite instance list
+check "instance list, JSON" json 'd[0]["name"]' default instance list
+
+check "endpoint add" prints "endpoint 1 added, identity 256" clite endpoint add red \
+	--ipv4 10.77.0.1 --ipv6 fd77::1 --name shop/red -l k8s:app=red
+check "endpoint add, JSON" json 'str(d).count("blue") > 0' True endpoint add blue \
+	--ipv4 10.77.0.2 --ipv6 fd77::2 -l app=blue
+check "endpoint add twice" says 1 "device 'red' is endpoint 1's" clite endpoint add red --ipv4 10.9.9.9
+check "endpoint add: no device" says 1 "there is no device 'nothing'" clite endpoint add nothing --ipv4 10.9.9.9
+check "endpoint add: bad address" says 1 "'10.9.9.999' is no IPv4 address" clite endpoint add lo --ipv4 10.9.9.999
+check "endpoint list" heading \
+	"ENDPOINT POLICY (ingress) POLICY (egress) IDENTITY LABELS (source:key[=value]) IPv6 IPv4 STATUS" \
+	endpoint list
+check "endpoint list, JSON" json '[e["id"] for e in d]' "[1, 2]" endpoint list
+for what in 1 shop/red 10.77.0.1 fd77::1 red; do
+	check "endpoint get $what" shows "k8s:app=red" endpoint get "$what"
+done
+check "endpoint get: none" says 3 "99" clite endpoint get 99
+check "identity list" heading "ID LABELS" identity list
+check "identity get" shows k8s:app=red identity get 256
+check "identity get, JSON" json '"k8s:app=red" in str(d)' True identity get 256
+check "identity get: none" says 3 "4711" clite identity get 4711
+check "identity of labels" json 'd[0]["id"]' 256 identity list app=red
+
+sed 's/fromEndpoints/fromNowhere/' "$tmp/web.yaml" >"$tmp/bad.yaml"
+check "policy import" status 0 clite policy import "$tmp/web.yaml"
+check "policy import: broken, names file and line" says 1 "bad.yaml:11" clite policy import "$tmp/bad.yaml"
+check "policy import: no such file" says 3 "none.yaml: No such file" clite policy import "$tmp/none.yaml"
+check "policy validate" status 0 clite policy validate "$tmp/web.yaml"
+check "policy validate: broken" says 1 "fromNowhere" clite policy validate "$tmp/bad.yaml"
+check "policy get" shows fromEndpoints policy get web
+check "policy get, JSON" json '"web" in str(d)' True policy get web
+check "policy get: none" says 3 "nobody" clite policy get nobody
+
+check "service update" prints "service 1 updated, 1 backend" clite service update \
+	--frontend 10.96.0.1:80/TCP --backends 10.77.0.2:80
+check "service update: bad address" says 2 "10.96.0.1" clite service update --frontend 10.96.0.1 --backends 10.77.0.2:80
+check "service list" heading "ID Frontend Service Type Backend" service list
+check "service list, JSON" json 'len(d)' 1 service list
+check "service get" shows 10.77.0.2:80 service get 1
+check "service get: none" says 3 "7" clite service get 7
+
+# ---- flows ---------------------------------------------------------------------------------
+
+background text host "$BUILD/tools/clite/clite" monitor -v
+monitor=$pid
+background lines host "$BUILD/tools/clite/clite" monitor -o json --type trace --type policy-verdict
+lines=$pid
+subscribers() {
+	json 'd["subscribers"]' "$1" status
+}
+wait_for subscribers 2 || die "the monitors do not subscribe"
+check "traffic" get red 10.96.0.1
+check "monitor prints it" wait_for grep -qE 'shop/red:[0-9]+ \(ID:256\) -> blue:80 .*FORWARDED' "$tmp/text"
+check "monitor -v names the rule's place" wait_for grep -qE 'rule=web ingress\[0\] .*web.yaml:[0-9]+' "$tmp/text"
+check "monitor -o json" wait_for grep -q '"verdict":' "$tmp/lines"
+kill -INT "$monitor" && wait "$monitor"
+code=$?
+check "monitor ends on Ctrl-C as by the signal or well" test "$code" -eq 0 -o "$code" -eq 130
+stop "$lines"
+check "monitor -o json: each line is JSON" python3 -c 'import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1]) if line.startswith("{")]
+assert rows and all("flow" in r or "verdict" in r for r in rows), rows' "$tmp/lines"
+background one host "$BUILD/tools/clite/clite" monitor -n 1
+one=$pid
+monitor_counts() {
+	wait_for subscribers 1 && ping -c 2 -W 1 10.77.0.1 >/dev/null && wait "$one" &&
+		[[ $(grep -c ' -> ' "$tmp/one") -eq 1 ]]
+}
+check "monitor --count ends by itself" monitor_counts
+
+check "status" shows '^Map memory: +[0-9.]+ MB' status
+check "status, JSON" json 'd["endpoints"], d["policies"], d["services"]' "(2, 1, 1)" status
+check "bpf lb list" heading "SERVICE ADDRESS BACKEND ADDRESS (REVNAT_ID) (SLOT)" bpf lb list
+check "bpf lb list, JSON" json '"10.77.0.2" in str(d)' True bpf lb list
+check "bpf ct list" shows '^TCP OUT 10\.77\.0\.1:[0-9]+ -> 10\.96\.0\.1:80 ' bpf ct list
+check "bpf ct list, JSON" json 'any(f["destination"]["port"] == 80 for f in d)' True bpf ct list
+check "bpf ct list of an endpoint" status 0 clite bpf ct list shop/red
+check "bpf policy get" heading "POLICY DIRECTION LABELS (source:key[=value]) PORT/PROTO RULE" bpf policy get 2
+check "bpf policy list is another word for it" cmp <(clite bpf policy list 2) <(clite bpf policy get 2)
+check "bpf policy get, JSON" json 'len(d) > 0' True bpf policy get 2
+check "bpf ipcache list" heading "IP PREFIX/ADDRESS IDENTITY" bpf ipcache list
+check "bpf ipcache list, JSON" json '"10.77.0.1/32" in str(d)' True bpf ipcache list
+check "bpf metrics list" status 0 clite bpf metrics list
+check "bpf metrics list, JSON" json 'sum(m["packets"] for m in d) > 0' True bpf metrics list
+check "bpf ct flush" status 0 clite bpf ct flush
+check "and nothing is left" json 'd' "[]" bpf ct list
+
+to_a_full_disk() {
+	clite endpoint list >/dev/full
+}
+check "a full disk is an error" says 1 "No space left" to_a_full_disk
+
+check "policy delete" status 0 clite policy delete web
+check "policy delete: none" says 3 "web" clite policy delete web
+check "service delete" prints "service 1 deleted" clite service delete 1
+check "service delete: none" says 3 "1" clite service delete 1
+check "endpoint delete" prints "endpoint 1 deleted" clite endpoint delete shop/red
+check "endpoint delete: none" says 3 "shop/red" clite endpoint delete shop/red
+check "instance delete" prints "instance 'default' deleted" clite instance delete default
+check "instance delete: none" says 3 "default" clite instance delete default
+
+done_testing
