@@ -223,7 +223,8 @@ check "service get: none" says 3 "7" clite service get 7
 
 # ---- flows ---------------------------------------------------------------------------------
 
-background text host "$BUILD/tools/clite/clite" monitor -v
+# A background command of a script ignores SIGINT, unless told otherwise.
+background text host env --default-signal=INT "$BUILD/tools/clite/clite" monitor -v
 monitor=$pid
 background lines host "$BUILD/tools/clite/clite" monitor -o json --type trace --type policy-verdict
 lines=$pid
@@ -251,7 +252,7 @@ monitor_counts() {
 check "monitor --count ends by itself" monitor_counts
 
 check "status" shows '^Map memory: +[0-9.]+ MB' status
-check "status, JSON" json 'd["endpoints"], d["policies"], d["services"]' "(2, 1, 1)" status
+check "status, JSON" json 'd["endpoints"], d["policies"], d["services"]' "2 1 1" status
 check "bpf lb list" heading "SERVICE ADDRESS BACKEND ADDRESS (REVNAT_ID) (SLOT)" bpf lb list
 check "bpf lb list, JSON" json '"10.77.0.2" in str(d)' True bpf lb list
 check "bpf ct list" shows '^TCP OUT 10\.77\.0\.1:[0-9]+ -> 10\.96\.0\.1:80 ' bpf ct list
