@@ -13,8 +13,19 @@ rows() {
 		"'; '.join(sorted(str($2) for f in d if int(sys.argv[2]) in (0, f['source'].get('port'), f['destination'].get('port'))))" "$1"
 }
 
+# From here on only what is begun from here on. Connections of before would put the
+# rest of their packets into the table.
 flush() {
+	wait_for no_connections || die "connections do not end"
 	clite bpf ct flush >/dev/null || die "cannot flush"
+}
+
+no_connections() {
+	local ns
+
+	for ns in red blue green; do
+		[[ -z $(in_ns "$ns" ss -Htn state connected exclude time-wait) ]] || return
+	done
 }
 
 # Every frame counts, with its Ethernet header: counters ADDRESS SIZE-OF-HEADERS
@@ -50,11 +61,13 @@ states() {
 	wait_for syn_is_there || { rows 80 f; return 1; }
 	prints "(True, ['Reply']); (True, [])" rows 80 '(50 < f["expires"] <= 60, f["flags"])' || return
 	flush
-	background slow red "${curl[@]}" --limit-rate 100k -o /dev/null "http://$(address4 2)/5000000"
+	background slow red "${curl[@]}" --limit-rate 100k --local-port 6001 -o /dev/null \
+		"http://$(address4 2)/50000000"
 	transfer=$pid
-	wait_for established || { rows 80 f; return 1; }
-	prints "(True, ['SeenNonSyn', 'Reply']); (True, ['SeenNonSyn'])" rows 80 \
-		'(7900 < f["expires"] <= 8000, sorted(f["flags"], reverse=True))' || return
+	wait_for established || { rows 6001 f; cat "$tmp/slow"; return 1; }
+	prints "(True, ['SeenNonSyn', 'Reply']); (True, ['SeenNonSyn'])" rows 6001 \
+		'(7900 < f["expires"] <= 8000, sorted(f["flags"], reverse=True))' ||
+		{ cat "$tmp/slow"; return 1; }
 	stop "$transfer"
 }
 
@@ -63,7 +76,7 @@ syn_is_there() {
 }
 
 established() {
-	prints "18; 18" rows 80 'f["flags-seen"] & 18' || prints "16; 16" rows 80 'f["flags-seen"] & 16'
+	prints "18; 18" rows 6001 'f["flags-seen"] & 18'
 }
 
 closing() {
@@ -119,6 +132,8 @@ full_red() {
 
 make_host
 make_world
+# Somebody who never answers; nor does the host say after some seconds that he is not there.
+ip neigh add 198.51.100.77 lladdr 02:00:00:00:00:77 dev uplink
 workload red 1
 workload blue 2
 workload green 3
