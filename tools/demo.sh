@@ -80,13 +80,21 @@ no_processes() {
 	[[ -z $(processes) ]]
 }
 
+# The shell's own kill: a small system has no other.
+end_processes() {
+	local pids
+
+	mapfile -t pids < <(processes)
+	[[ ${#pids[@]} -eq 0 ]] || kill "$@" "${pids[@]}" 2>/dev/null
+}
+
 # Processes, namespaces, the bpf file system, files: also those of a demo that was
 # killed. The lock says that no other one is running.
 remove_all() {
 	local name dir
 
-	processes | xargs -r kill 2>/dev/null
-	wait_for 5 no_processes || processes | xargs -r kill -KILL 2>/dev/null
+	end_processes
+	wait_for 5 no_processes || end_processes -KILL
 	for name in "${workloads[@]}" host; do
 		[[ ! -e /run/netns/$prefix-$name ]] || ip netns del "$prefix-$name"
 	done

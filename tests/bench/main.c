@@ -157,7 +157,7 @@ static void enter_namespaces(void)
 	NEED(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0, "mount: %m");
 	NEED(mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700") == 0, "bpf file system: %m");
 	sh("ip link set lo up");
-	sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+	sh("cd /proc/sys/net && echo 1 >ipv4/ip_forward && echo 1 >ipv6/conf/all/forwarding");
 }
 
 static int run_group(const struct group *g)

@@ -44,7 +44,7 @@ static void devices_make(void)
 	sh("ip link add vb address 02:00:00:00:00:b0 type veth peer name pb address 02:00:00:00:00:b1");
 	sh("ip link add uplink type veth peer name wire");
 	sh("for d in va pa vb pb uplink wire; do ip link set $d up; done");
-	sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+	sh("cd /proc/sys/net && echo 1 >ipv4/ip_forward && echo 1 >ipv6/conf/all/forwarding");
 	sh("ip addr add " HOST4 "/32 dev lo");
 	sh("ip addr add 192.0.2.1/24 dev uplink && ip -6 addr add 2001:db8::1/64 dev uplink nodad");
 	if_a = if_nametoindex("va");
