@@ -61,6 +61,15 @@ def count_unittest(text, status):
     return r
 
 
+def failures(lines):
+    """The lines of tests that failed, with what is told below them."""
+    failing = False
+    for line in lines:
+        failing = line.startswith("not ok") or (failing and line[:1].isspace())
+        if failing:
+            yield line
+
+
 def report(counts, name, r, text):
     word = "FAIL" if r.failed else "ok" if r.passed else "skip"
     print(f"{word:4}  {name}: {r.passed} passed"
@@ -71,7 +80,9 @@ def report(counts, name, r, text):
     if r.failed:
         lines = text.rstrip().splitlines()
         if len(lines) > TAIL:
-            print(f"      [... {len(lines) - TAIL} lines before]")
+            print(f"      [... {len(lines) - TAIL} lines before; of these:]")
+            for line in failures(lines[:-TAIL]):
+                print("      | " + line)
         for line in lines[-TAIL:]:
             print("      | " + line)
     with open(counts, "a", encoding="utf-8") as f:
