@@ -253,7 +253,6 @@ int cmd_endpoint_add(struct cli *cli)
 
 static int delete_one(struct cli *cli, const char *what, json_t *done)
 {
-	json_t *object;
 	uint32_t id;
 	int r = endpoint_number(cli, what, &id);
 
@@ -262,14 +261,7 @@ static int delete_one(struct cli *cli, const char *what, json_t *done)
 	r = clite_endpoint_remove(cli->ctx, id);
 	if (r < 0)
 		return fail(cli, r);
-	if (!cli->json) {
-		printf("endpoint %u deleted\n", id);
-		return CLI_OK;
-	}
-	object = json_new_object();
-	json_put_number(object, "id", id);
-	json_add(done, object);
-	return CLI_OK;
+	return say_deleted(cli, "endpoint", id, done);
 }
 
 int cmd_endpoint_delete(struct cli *cli)

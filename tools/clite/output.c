@@ -269,3 +269,17 @@ void listing_clear(struct listing *l)
 	json_decref(l->json);
 	table_clear(&l->table);
 }
+
+int say_deleted(struct cli *cli, const char *noun, uint32_t id, json_t *done)
+{
+	json_t *object;
+
+	if (!cli->json) {
+		printf("%s %u deleted\n", noun, id);
+		return CLI_OK;
+	}
+	object = json_new_object();
+	json_put_number(object, "id", id);
+	json_add(done, object);
+	return CLI_OK;
+}

@@ -71,3 +71,6 @@ void listing_begin(struct listing *l, struct cli *cli, const char *const *headin
 int listing_end(struct listing *l, int r);
 void listing_clear(struct listing *l);
 #define _cleanup_listing_ _cleanup_(listing_clear)
+
+/* Say that one is gone: in a line, or as an element of done. Returns CLI_OK. */
+int say_deleted(struct cli *cli, const char *noun, uint32_t id, json_t *done);

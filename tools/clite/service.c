@@ -469,7 +469,6 @@ static int collect_number(const struct clite_service_info *svc, void *userdata)
 
 static int delete_one(struct cli *cli, const char *what, json_t *done)
 {
-	json_t *object;
 	uint32_t id;
 	int r = service_number(cli, what, &id);
 
@@ -478,14 +477,7 @@ static int delete_one(struct cli *cli, const char *what, json_t *done)
 	r = clite_service_delete(cli->ctx, id);
 	if (r < 0)
 		return fail(cli, r);
-	if (!cli->json) {
-		printf("service %u deleted\n", id);
-		return CLI_OK;
-	}
-	object = json_new_object();
-	json_put_number(object, "id", id);
-	json_add(done, object);
-	return CLI_OK;
+	return say_deleted(cli, "service", id, done);
 }
 
 int cmd_service_delete(struct cli *cli)
