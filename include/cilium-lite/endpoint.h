@@ -28,6 +28,7 @@ struct clite_endpoint_opts {
 	const char *mac;	   /**< hardware address inside the workload, "02:00:00:00:00:01"; NULL: found or learned */
 	uint32_t id;		   /**< wanted endpoint number, 0: the next free one */
 	uint32_t reserved;	   /**< must be 0 */
+	const char *const *ports;  /**< names of its ports for policies: "http=80/tcp" (tcp, udp, sctp; tcp if left out); a name has 1 to 15 letters, digits and '-' (RFC 6335), case does not matter; ends with NULL; NULL: none */
 };
 
 /** An endpoint as it is. @since 0.1 */
@@ -44,6 +45,7 @@ struct clite_endpoint_info {
 	const char *ipv6;	   /**< "" if none */
 	const char *mac;	   /**< "" if not known yet */
 	const char *const *labels; /**< sorted, with sources; ends with NULL */
+	const char *const *ports;  /**< sorted by name, as "http=80/tcp"; ends with NULL */
 };
 
 /** Add an endpoint: from the return of this call its packets are policed.

@@ -43,7 +43,7 @@ struct clite_backend {
 struct clite_service_opts {
 	size_t sz;		/**< sizeof(struct clite_service_opts) */
 	const char *address;	/**< IPv4 or IPv6 */
-	const char *name;	/**< for people and events, such as "default/web"; NULL: none */
+	const char *name;	/**< for people, events and policies (toServices), "namespace/name"; without a namespace it is in "default"; NULL: none */
 	const struct clite_backend *backends;
 	size_t nbackends;	/**< 0: packets are dropped with Cilium's reason 158 */
 	uint32_t protocol;	/**< IPPROTO_TCP or IPPROTO_UDP; 0: TCP */
@@ -51,6 +51,7 @@ struct clite_service_opts {
 	uint16_t port;		/**< 1 to 65535 */
 	uint16_t reserved;	/**< must be 0 */
 	uint32_t id;		/**< number wanted for a new service; 0: the next free one */
+	const char *const *labels; /**< "source:key=value", for selectors of services in policies; ends with NULL; NULL: none */
 };
 
 /** A service as it is. @since 0.1 */
@@ -65,6 +66,7 @@ struct clite_service_info {
 	const char *name;   /**< "" if none */
 	const struct clite_backend *backends;
 	size_t nbackends;
+	const char *const *labels; /**< sorted, with sources; ends with NULL */
 };
 
 /** Make a service, or change the one of this address, port and protocol: at

@@ -40,6 +40,11 @@ static int spec_fill(struct clite_ctx *ctx, const char *device, const struct cli
 	spec->mac = o->mac ? mac : NULL;
 	spec->name = o->name && *o->name ? o->name : device;
 	spec->id = o->id;
+	for (size_t i = 0; o->ports && o->ports[i]; i++) {
+		r = named_ports_add(&spec->ports, o->ports[i], &ctx->err);
+		if (r)
+			return r;
+	}
 	return labels_parse(o->labels, &spec->labels, &ctx->err);
 }
 
@@ -61,6 +66,7 @@ int clite_endpoint_add(struct clite_ctx *ctx, const char *device,
 	if (!r)
 		r = endpoint_add(&ctx->st, &spec, &id, &ctx->err);
 	labels_clear(&spec.labels);
+	named_ports_clear(&spec.ports);
 	if (!r && ret_id)
 		*ret_id = id;
 	return ctx_end(ctx, r);
@@ -87,6 +93,7 @@ static void info_fill(struct clite_ctx *ctx, const struct endpoint *e, struct en
 {
 	const struct dp_ep *ep = &ctx->dp->eps[e->id];
 	const struct dp_ep_slot *live = &ep->slot[ctx->dp->control->epoch & 1];
+	static const char *const none[] = { NULL };
 	static const uint8_t unknown[6];
 
 	if (!if_indextoname(e->ifindex, l->device))
@@ -112,6 +119,7 @@ static void info_fill(struct clite_ctx *ctx, const struct endpoint *e, struct en
 		.ipv6 = l->ipv6,
 		.mac = l->mac,
 		.labels = (const char *const *)e->identity->labels.text,
+		.ports = e->ports.n ? (const char *const *)e->ports.text : none,
 	};
 }
 

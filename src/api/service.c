@@ -70,7 +70,15 @@ static int service_fill(struct clite_ctx *ctx, const struct clite_service_opts *
 	s->port = o->port;
 	s->id = o->id;
 	s->name = strdup(o->name ?: "");
-	return s->name ? backends_fill(ctx, s, o) : -ENOMEM;
+	if (!s->name)
+		return -ENOMEM;
+	if (o->labels && o->labels[0]) {
+		int r = labels_parse(o->labels, &s->labels, &ctx->err);
+
+		if (r)
+			return r;
+	}
+	return backends_fill(ctx, s, o);
 }
 
 int clite_service_update(struct clite_ctx *ctx, const struct clite_service_opts *opts,
@@ -121,6 +129,7 @@ struct service_lent {
 
 static struct service_lent *lent_new(const struct service *s)
 {
+	static const char *const none[] = { NULL };
 	size_t n = s->nbackends;
 	struct service_lent *l =
 		calloc(1, sizeof(*l) + n * (sizeof(l->text[0]) + sizeof(struct clite_backend)));
@@ -150,6 +159,7 @@ static struct service_lent *lent_new(const struct service *s)
 		.name = s->name,
 		.backends = b,
 		.nbackends = n,
+		.labels = s->labels.n ? (const char *const *)s->labels.text : none,
 	};
 	return l;
 }

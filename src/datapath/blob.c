@@ -72,13 +72,26 @@ int blob_endpoint_write(const struct endpoint *e, struct buf *out)
 	b.v6 = e->v6;
 	buf_put(out, &b, sizeof(b));
 	buf_put(out, e->name, strlen(e->name) + 1);
+	for (size_t i = 0; i < e->ports.n; i++)
+		buf_put(out, e->ports.text[i], strlen(e->ports.text[i]) + 1);
 	return done(out);
+}
+
+static int read_ports(const char *data, size_t len, struct named_ports *ret)
+{
+	int r = 0;
+
+	for (size_t at = 0; !r && at < len; at += strlen(data + at) + 1)
+		r = named_ports_add(ret, data + at, NULL);
+	return r == -EINVAL ? -EBADMSG : r;
 }
 
 int blob_endpoint_read(struct state *st, uint32_t id, const char *data, size_t len)
 {
 	struct endpoint_blob b;
 	struct endpoint *e;
+	size_t at;
+	int r;
 
 	if (len <= sizeof(b) || data[len - 1])
 		return -EBADMSG;
@@ -96,9 +109,11 @@ int blob_endpoint_read(struct state *st, uint32_t id, const char *data, size_t l
 		.v6 = b.v6,
 		.name = strdup(data + sizeof(b)),
 	};
-	if (!e->name || !e->identity) {
-		int r = e->name ? -EBADMSG : -ENOMEM;
-
+	at = sizeof(b) + strlen(data + sizeof(b)) + 1;
+	r = !e->name ? -ENOMEM : !e->identity ? -EBADMSG : 0;
+	if (!r)
+		r = read_ports(data + at, len - at, &e->ports);
+	if (r) {
 		endpoint_free(e);
 		return r;
 	}
@@ -132,6 +147,8 @@ int blob_service_write(const struct service *s, struct buf *out)
 	buf_put(out, &b, sizeof(b));
 	buf_put(out, s->backends, s->nbackends * sizeof(*s->backends));
 	buf_put(out, s->name, strlen(s->name) + 1);
+	for (size_t i = 0; i < s->labels.n; i++)
+		buf_put(out, s->labels.text[i], strlen(s->labels.text[i]) + 1);
 	return done(out);
 }
 
@@ -139,7 +156,8 @@ int blob_service_read(struct state *st, uint32_t id, const char *data, size_t le
 {
 	struct service_blob b;
 	struct service *s;
-	size_t size;
+	size_t size, at;
+	int r;
 
 	if (len <= sizeof(b) || data[len - 1])
 		return -EBADMSG;
@@ -165,9 +183,13 @@ int blob_service_read(struct state *st, uint32_t id, const char *data, size_t le
 		.name = strdup(data + sizeof(b) + size),
 		.backends = malloc(size ?: 1),
 	};
-	if (!s->name || !s->backends) {
+	at = sizeof(b) + size + strlen(data + sizeof(b) + size) + 1;
+	r = !s->name || !s->backends ? -ENOMEM : 0;
+	if (!r && at < len)
+		r = read_labels(data + at, len - at, &s->labels);
+	if (r) {
 		service_free(s);
-		return -ENOMEM;
+		return r;
 	}
 	memcpy(s->backends, data + sizeof(b), size);
 	st->services[st->nservices++] = s;

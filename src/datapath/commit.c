@@ -16,6 +16,7 @@ struct commit {
 	struct state *st;
 	struct policy **policies; /* the list to be in force */
 	size_t npolicies;
+	struct world world;
 	struct prefix *prefixes; /* of all its rules, sorted, once each */
 	size_t nprefixes, cap;
 	struct choice {
@@ -41,6 +42,23 @@ static int prefix_put(struct commit *c, const struct prefix *p)
 	return 0;
 }
 
+/* Back ends that are no endpoints of ours are outside: they need identities. */
+static int prefixes_of_service(struct commit *c, const struct peer *p)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < c->world.nservices; i++) {
+		const struct world_service *s = &c->world.services[i];
+
+		if (!peer_means_service(p, s))
+			continue;
+		for (size_t b = 0; !r && b < s->nbackends; b++)
+			if (!world_endpoint_of(&c->world, &s->backends[b]))
+				r = prefix_put(c, &s->backends[b]);
+	}
+	return r;
+}
+
 static int prefixes_of_rule(struct commit *c, const struct rule *rule)
 {
 	int r = 0;
@@ -48,6 +66,8 @@ static int prefixes_of_rule(struct commit *c, const struct rule *rule)
 	for (size_t i = 0; !r && i < rule->npeers; i++) {
 		const struct peer *p = &rule->peers[i];
 
+		if (p->kind == PEER_SERVICE)
+			r = prefixes_of_service(c, p);
 		if (p->kind != CLITE_PEER_CIDR)
 			continue;
 		r = prefix_put(c, &p->cidr);
@@ -130,7 +150,8 @@ static struct table *live_table(struct state *st, const struct endpoint *e, uint
 	return number ? state_table(st, number) : NULL;
 }
 
-/* Endpoints with one identity share their tables: look up each identity once. */
+/* Endpoints with one identity share their tables, unless they name ports: look up
+ * each identity once. */
 static int choose(struct commit *c, struct errtext *err)
 {
 	struct state *st = c->st;
@@ -141,20 +162,22 @@ static int choose(struct commit *c, struct errtext *err)
 		return -ENOMEM;
 	for (size_t i = 0; i < st->neps; i++) {
 		const struct endpoint *e = st->eps[i];
-		struct choice *ch = &c->choice[i], *same = of[e->identity->index];
+		struct choice *ch = &c->choice[i];
+		struct choice *same = e->ports.n ? NULL : of[e->identity->index];
 		int r;
 
 		if (same) {
 			*ch = *same;
 		} else {
-			r = table_get(st, c->policies, c->npolicies, &e->identity->labels,
-				      CLITE_EGRESS, &ch->egress, err);
+			r = table_get(st, c->policies, c->npolicies, e, CLITE_EGRESS, &c->world,
+				      &ch->egress, err);
 			if (!r)
-				r = table_get(st, c->policies, c->npolicies, &e->identity->labels,
-					      CLITE_INGRESS, &ch->ingress, err);
+				r = table_get(st, c->policies, c->npolicies, e, CLITE_INGRESS,
+					      &c->world, &ch->ingress, err);
 			if (r)
 				return r;
-			of[e->identity->index] = ch;
+			if (!e->ports.n)
+				of[e->identity->index] = ch;
 		}
 		ch->changed = ch->egress != live_table(st, e, CLITE_EGRESS) ||
 			      ch->ingress != live_table(st, e, CLITE_INGRESS);
@@ -311,13 +334,60 @@ static void take_back(struct commit *c)
 	}
 }
 
+/* A policy that L3 and L4 alone cannot enforce is no policy half enforced: it is none. */
+static int policies_check(const struct commit *c, struct errtext *err)
+{
+	for (size_t i = 0; i < c->npolicies; i++) {
+		const struct policy *p = c->policies[i];
+		uint32_t line;
+		enum need need = policy_lacks(p, c->st->parts, &line);
+
+		if (need == NEED_NONE)
+			continue;
+		if (!line)
+			return err_set(err, CLITE_EUNSUPPORTED,
+				       "%s%spolicy '%s' needs %s, which is not present",
+				       p->filename ?: "", p->filename ? ": " : "", p->name,
+				       need_name(need));
+		return err_set(err, CLITE_EUNSUPPORTED,
+			       "%s:%u: policy '%s' needs %s, which is not present",
+			       p->filename ?: "", line, p->name, need_name(need));
+	}
+	return 0;
+}
+
+bool policies_symbolic(const struct state *st)
+{
+	for (size_t i = 0; i < st->npolicies; i++)
+		if (policy_is_symbolic(st->policies[i]))
+			return true;
+	return false;
+}
+
+int policies_follow(struct state *st, struct errtext *err)
+{
+	_cleanup_free_ struct policy **list = NULL;
+
+	if (!policies_symbolic(st))
+		return 0;
+	list = calloc(st->npolicies, sizeof(struct policy *));
+	if (!list)
+		return -ENOMEM;
+	memcpy(list, st->policies, st->npolicies * sizeof(*list));
+	return policies_commit(st, list, st->npolicies, err);
+}
+
 int policies_commit(struct state *st, struct policy **policies, size_t n, struct errtext *err)
 {
 	struct commit c = { .st = st, .policies = policies, .npolicies = n };
 	struct policy **list = calloc(n ?: 1, sizeof(struct policy *));
 	struct dp_control *ctl = st->dp->control;
-	int r = list ? tables_load(st, err) : -ENOMEM;
+	int r = list ? policies_check(&c, err) : -ENOMEM;
 
+	if (!r)
+		r = tables_load(st, err);
+	if (!r)
+		r = world_make(st, &c.world);
 	for (size_t i = 0; !r && i < n; i++)
 		if (!policies[i]->id) {
 			policy_number(policies[i], ctl->next_rule);
@@ -343,6 +413,7 @@ int policies_commit(struct state *st, struct policy **policies, size_t n, struct
 		policies_replace(&c, list);
 		prefixes_sweep(&c);
 	}
+	world_clear(&c.world);
 	free(c.prefixes);
 	free(c.choice);
 	free(c.added);

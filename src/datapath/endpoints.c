@@ -216,15 +216,18 @@ static int store_endpoint(struct state *st, const struct endpoint *e, struct err
 static int endpoint_install(struct state *st, struct endpoint *e, const struct dp_ep *like,
 			    struct errtext *err)
 {
+	_cleanup_(world_clear) struct world world = {};
 	struct table *egress, *ingress;
 	int r = tables_load(st, err);
 
 	if (!r)
-		r = table_get(st, st->policies, st->npolicies, &e->identity->labels, CLITE_EGRESS,
-			      &egress, err);
+		r = world_make(st, &world);
 	if (!r)
-		r = table_get(st, st->policies, st->npolicies, &e->identity->labels, CLITE_INGRESS,
-			      &ingress, err);
+		r = table_get(st, st->policies, st->npolicies, e, CLITE_EGRESS, &world, &egress,
+			      err);
+	if (!r)
+		r = table_get(st, st->policies, st->npolicies, e, CLITE_INGRESS, &world, &ingress,
+			      err);
 	if (r)
 		return r;
 	entry_write(st->dp, e, like, egress, ingress);
@@ -279,6 +282,8 @@ int endpoint_add(struct state *st, struct endpoint_spec *spec, uint32_t *ret_id,
 	e->ifindex = spec->ifindex;
 	e->v4 = spec->v4;
 	e->v6 = spec->v6;
+	e->ports = spec->ports;
+	spec->ports = (struct named_ports){};
 	e->name = strdup(spec->name);
 	r = e->name ? identity_get(st, &spec->labels, &e->identity, err) : -ENOMEM;
 	if (!r) {
@@ -294,7 +299,11 @@ int endpoint_add(struct state *st, struct endpoint_spec *spec, uint32_t *ret_id,
 	}
 	if (ret_id)
 		*ret_id = e->id;
-	return 0;
+	/* Others name its ports, or a service's back end that it is now. */
+	r = policies_follow(st, err);
+	if (r)
+		endpoint_remove(st, e->id, NULL);
+	return r;
 }
 
 /* ---- remove ---------------------------------------------------------------------- */
@@ -338,9 +347,10 @@ int endpoint_remove(struct state *st, uint32_t id, struct errtext *err)
 		dp_synchronize(st->dp);
 		tables_sweep(st);
 	}
+	r = policies_follow(st, err);
 	identity_put(st, e->identity);
 	endpoint_free(e);
-	return 0;
+	return r;
 }
 
 /* ---- repair ---------------------------------------------------------------------- */

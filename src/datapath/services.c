@@ -230,6 +230,28 @@ static int replace(struct state *st, struct service *s, struct service *old)
 	return 0;
 }
 
+/* Policies that name services allow the new back ends before packets go to them. */
+static int policies_lead(struct state *st, struct service *s, struct service *old,
+			 struct errtext *err)
+{
+	size_t at = 0;
+	int r;
+
+	if (!policies_symbolic(st))
+		return 0;
+	r = tables_load(st, err);
+	if (r)
+		return r;
+	while (at < st->nservices && st->services[at] != old)
+		at++;
+	st->services[at] = s;
+	st->nservices += !old;
+	r = policies_follow(st, err);
+	st->services[at] = old;
+	st->nservices -= !old;
+	return r;
+}
+
 int service_set(struct state *st, struct service *s, struct errtext *err)
 {
 	struct service *old = find(st, s);
@@ -251,6 +273,8 @@ int service_set(struct state *st, struct service *s, struct errtext *err)
 		r = backends_number(st, s, old, err);
 	if (!r)
 		r = table_fill(st, s, err);
+	if (!r)
+		r = policies_lead(st, s, old, err);
 	if (r) {
 		service_free(s);
 		return r;
@@ -270,6 +294,7 @@ int service_set(struct state *st, struct service *s, struct errtext *err)
 			backend_write(st, old, &old->backends[i]);
 		backends_free(st, s, old);
 		service_free(s);
+		policies_follow(st, NULL);
 		return r;
 	}
 	backends_free(st, old, s);
@@ -291,7 +316,9 @@ int service_remove(struct state *st, uint32_t id, struct errtext *err)
 
 	if (!s)
 		return err_set(err, ENOENT, "there is no service %u", id);
-	r = store_delete(st->dp, STORE_SERVICE, id);
+	r = policies_symbolic(st) ? tables_load(st, err) : 0;
+	if (!r)
+		r = store_delete(st->dp, STORE_SERVICE, id);
 	if (r)
 		return r;
 	key = service_key(s);
@@ -306,5 +333,5 @@ int service_remove(struct state *st, uint32_t id, struct errtext *err)
 			break;
 		}
 	service_free(s);
-	return 0;
+	return policies_follow(st, err);
 }

@@ -7,6 +7,7 @@ void endpoint_free(struct endpoint *e)
 	if (!e)
 		return;
 	free(e->name);
+	named_ports_clear(&e->ports);
 	free(e);
 }
 
@@ -15,6 +16,7 @@ void service_free(struct service *s)
 	if (!s)
 		return;
 	free(s->name);
+	labels_clear(&s->labels);
 	free(s->backends);
 	free(s);
 }

@@ -15,6 +15,7 @@ struct endpoint {
 	struct prefix v4;
 	struct prefix v6;
 	char *name;
+	struct named_ports ports;
 };
 
 struct backend {
@@ -35,6 +36,7 @@ struct service {
 	uint32_t table; /* in the slots map */
 	uint32_t nslots;
 	char *name; /* never NULL */
+	struct labels labels; /* none: those of selectors of services are not there */
 	struct backend *backends;
 	size_t nbackends;
 };
@@ -78,6 +80,7 @@ struct state {
 	size_t ntables, tables_cap;
 	bool tables_loaded;
 	uint32_t ports_next; /* where to look for free intervals first */
+	uint32_t parts;	     /* 1 << NEED_*: what is there to enforce more than L3 and L4 */
 };
 
 /* state.c */
@@ -105,8 +108,10 @@ void tables_clear(struct state *st);
  * when nothing is enforced. It is not referenced yet: tables_sweep() takes it
  * back unless somebody does. */
 int table_get(struct state *st, struct policy *const *policies, size_t n,
-	      const struct labels *subject, uint32_t direction, struct table **ret,
-	      struct errtext *err);
+	      const struct endpoint *subject, uint32_t direction, const struct world *world,
+	      struct table **ret, struct errtext *err);
+/* What the names in policies mean now; world_clear() it. -ENOMEM. */
+int world_make(const struct state *st, struct world *ret);
 /* Remove tables that no endpoint uses; no packet may look at them any more. */
 void tables_sweep(struct state *st);
 /* Tell all tables of a new identity, of one that goes. */
@@ -132,6 +137,7 @@ struct endpoint_spec {
 	uint32_t ifindex;
 	struct prefix v4, v6;
 	struct labels labels; /* taken over */
+	struct named_ports ports; /* taken over */
 	const char *name;
 	const uint8_t *mac; /* NULL: find or learn */
 };
@@ -150,6 +156,11 @@ int device_remove(struct state *st, uint32_t ifindex, struct errtext *err);
  * policies have id 0 and are numbered here; on success the list and those that
  * are new belong to the state, and old ones that are not in it are freed. */
 int policies_commit(struct state *st, struct policy **policies, size_t n, struct errtext *err);
+/* Endpoints or services are others: what policies say by their names is resolved
+ * anew. */
+int policies_follow(struct state *st, struct errtext *err);
+/* Is there anything to be resolved? */
+bool policies_symbolic(const struct state *st);
 
 /* services.c */
 int service_set(struct state *st, struct service *svc, struct errtext *err); /* takes svc over */

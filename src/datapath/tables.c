@@ -241,14 +241,55 @@ static void table_remove(struct state *st, struct table *t)
 	table_free(t);
 }
 
+int world_make(const struct state *st, struct world *ret)
+{
+	size_t backends = 0;
+	struct world w = {};
+
+	for (size_t i = 0; i < st->nservices; i++)
+		backends += st->services[i]->nbackends;
+	w.eps = calloc(st->neps ?: 1, sizeof(*w.eps));
+	w.services = calloc(st->nservices ?: 1, sizeof(*w.services));
+	w.addresses = calloc(backends ?: 1, sizeof(*w.addresses));
+	if (!w.eps || !w.services || !w.addresses) {
+		world_clear(&w);
+		return -ENOMEM;
+	}
+	backends = 0;
+	for (size_t i = 0; i < st->neps; i++) {
+		const struct endpoint *e = st->eps[i];
+
+		w.eps[w.neps++] = (struct world_endpoint){ e->identity, &e->ports, e->v4, e->v6 };
+	}
+	for (size_t i = 0; i < st->nservices; i++) {
+		const struct service *s = st->services[i];
+
+		w.services[w.nservices++] = (struct world_service){
+			s->name, &s->labels, &w.addresses[backends], s->nbackends
+		};
+		for (size_t b = 0; b < s->nbackends; b++)
+			w.addresses[backends++] = s->backends[b].ip;
+	}
+	*ret = w;
+	return 0;
+}
+
+static int rules_of(struct policy *const *policies, size_t n, const struct endpoint *e,
+		    uint32_t direction, const struct world *world, struct ruleset *ret)
+{
+	struct subject subject = { &e->identity->labels, &e->ports };
+
+	return ruleset_build(policies, n, &subject, direction, world, ret);
+}
+
 int table_get(struct state *st, struct policy *const *policies, size_t n,
-	      const struct labels *subject, uint32_t direction, struct table **ret,
-	      struct errtext *err)
+	      const struct endpoint *subject, uint32_t direction, const struct world *world,
+	      struct table **ret, struct errtext *err)
 {
 	_cleanup_(ruleset_clear) struct ruleset rules = {};
 	struct table *t;
 	uint32_t number;
-	int r = ruleset_build(policies, n, subject, direction, &rules);
+	int r = rules_of(policies, n, subject, direction, world, &rules);
 
 	if (r)
 		return r;
@@ -386,7 +427,8 @@ static int adopt(struct state *st, struct table *t, const struct kernel_peers *a
 }
 
 /* Which table an endpoint uses, from the numbers in its live slot. */
-static int table_of(struct state *st, const struct endpoint *e, uint32_t direction, uint32_t number)
+static int table_of(struct state *st, const struct endpoint *e, uint32_t direction,
+		    const struct world *world, uint32_t number)
 {
 	_cleanup_(ruleset_clear) struct ruleset rules = {};
 	struct table *t;
@@ -396,8 +438,7 @@ static int table_of(struct state *st, const struct endpoint *e, uint32_t directi
 		return 0;
 	t = state_table(st, number);
 	if (!t) {
-		r = ruleset_build(st->policies, st->npolicies, &e->identity->labels, direction,
-				  &rules);
+		r = rules_of(st->policies, st->npolicies, e, direction, world, &rules);
 		if (r)
 			return r;
 		if (!rules.enforced)
@@ -412,19 +453,21 @@ static int table_of(struct state *st, const struct endpoint *e, uint32_t directi
 
 int tables_load(struct state *st, struct errtext *err)
 {
+	_cleanup_(world_clear) struct world world = {};
 	struct kernel_peers all = {};
 	uint32_t live = st->dp->control->epoch & 1;
-	int r = 0;
+	int r;
 
 	if (st->tables_loaded)
 		return 0;
 	tables_clear(st);
+	r = world_make(st, &world);
 	for (size_t i = 0; !r && i < st->neps; i++) {
 		const struct dp_ep_slot *s = &st->dp->eps[st->eps[i]->id].slot[live];
 
-		r = table_of(st, st->eps[i], CLITE_EGRESS, s->egress);
+		r = table_of(st, st->eps[i], CLITE_EGRESS, &world, s->egress);
 		if (!r)
-			r = table_of(st, st->eps[i], CLITE_INGRESS, s->ingress);
+			r = table_of(st, st->eps[i], CLITE_INGRESS, &world, s->ingress);
 	}
 	if (!r && st->ntables)
 		r = dp_walk(st->dp, MAP_PEERS, peer_collect, &all);

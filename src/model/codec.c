@@ -8,7 +8,7 @@
 
 #include <netinet/in.h>
 
-#define MAGIC "CLP\1"
+#define MAGIC "CLP\2"
 #define MAGIC_LEN 4
 
 /* ---- encoding ----------------------------------------------------------- */
@@ -73,9 +73,29 @@ static void put_peer(struct buf *b, const struct peer *p)
 		for (size_t i = 0; i < p->nexcept; i++)
 			put_prefix(b, &p->except[i]);
 		break;
+	case PEER_SERVICE:
+		put_str(b, p->service);
+		put_str(b, p->namespace);
+		put_selector(b, &p->selector);
+		break;
+	case PEER_OTHER:
+		put_num(b, p->need);
+		put_str(b, p->json);
+		break;
 	default:
 		put_num(b, p->entity);
 		break;
+	}
+}
+
+static void put_redirects(struct buf *b, const struct rule *r)
+{
+	put_num(b, r->nredirects);
+	for (size_t i = 0; i < r->nredirects; i++) {
+		put_num(b, r->redirects[i].needs);
+		put_num(b, r->redirects[i].priority);
+		put_str(b, r->redirects[i].listener);
+		put_str(b, r->redirects[i].json);
 	}
 }
 
@@ -87,12 +107,19 @@ static void put_rule(struct buf *b, const struct rule *r)
 	put_num(b, r->npeers);
 	for (size_t i = 0; i < r->npeers; i++)
 		put_peer(b, &r->peers[i]);
+	put_redirects(b, r);
 	put_num(b, r->nports);
 	for (size_t i = 0; i < r->nports; i++) {
 		put_num(b, r->ports[i].protocol);
 		put_num(b, r->ports[i].first);
 		put_num(b, r->ports[i].last);
+		put_num(b, r->ports[i].redirect);
+		put_str(b, r->ports[i].name);
 	}
+	put_num(b, r->nrequires);
+	for (size_t i = 0; i < r->nrequires; i++)
+		put_selector(b, &r->requires[i]);
+	put_num(b, r->auth);
 	put_num(b, r->line);
 	put_num(b, r->index);
 	put_num(b, r->cookie);
@@ -111,6 +138,10 @@ int policy_encode(const struct policy *p, struct buf *out)
 		put_selector(out, &part->subject);
 		put_num(out, part->default_deny[CLITE_INGRESS]);
 		put_num(out, part->default_deny[CLITE_EGRESS]);
+		put_num(out, part->nodes);
+		put_str(out, part->description);
+		put_str(out, part->labels);
+		put_str(out, part->log);
 		put_num(out, part->nrules);
 		for (size_t r = 0; r < part->nrules; r++)
 			put_rule(out, &part->rules[r]);
@@ -304,12 +335,32 @@ static int get_cidr(struct cursor *c, struct peer *p)
 	return r;
 }
 
+static int get_service(struct cursor *c, struct peer *p)
+{
+	int r = get_str(c, &p->service);
+
+	if (r >= 0)
+		r = get_str(c, &p->namespace);
+	return r < 0 ? r : get_selector(c, &p->selector);
+}
+
+static int get_other(struct cursor *c, struct peer *p)
+{
+	uint32_t need;
+	int r = get_u32(c, NEED_COUNT_ - 1, &need);
+
+	if (r < 0)
+		return r;
+	p->need = (enum need)need;
+	return need == NEED_NONE ? -EBADMSG : get_str_required(c, &p->json);
+}
+
 static int get_peer(struct cursor *c, struct peer *p)
 {
 	uint32_t entity = 0;
 	int r;
 
-	r = get_u32(c, CLITE_PEER_ENTITY, &p->kind);
+	r = get_u32(c, PEER_OTHER, &p->kind);
 	if (r < 0)
 		return r;
 
@@ -322,12 +373,49 @@ static int get_peer(struct cursor *c, struct peer *p)
 		r = get_u32(c, ENTITY_COUNT_ - 1, &entity);
 		p->entity = (enum entity)entity;
 		return r;
+	case PEER_SERVICE:
+		return get_service(c, p);
+	case PEER_OTHER:
+		return get_other(c, p);
 	default:
 		return -EBADMSG;
 	}
 }
 
-static int get_port(struct cursor *c, struct port_range *p)
+static int get_redirect(struct cursor *c, struct redirect *to)
+{
+	int r = get_u32(c, (1u << NEED_COUNT_) - 1, &to->needs);
+
+	if (r >= 0)
+		r = get_u32(c, 127, &to->priority);
+	if (r >= 0)
+		r = get_str(c, &to->listener);
+	return r < 0 ? r : get_str_required(c, &to->json);
+}
+
+static int get_redirects(struct cursor *c, struct rule *rule)
+{
+	uint64_t n = 0;
+	int r;
+
+	r = get_array(c, 4, sizeof(*rule->redirects), &rule->redirects, &n);
+	while (r >= 0 && rule->nredirects < n)
+		r = get_redirect(c, &rule->redirects[rule->nredirects++]);
+	return r;
+}
+
+static int get_requires(struct cursor *c, struct rule *rule)
+{
+	uint64_t n = 0;
+	int r;
+
+	r = get_array(c, 1, sizeof(*rule->requires), &rule->requires, &n);
+	while (r >= 0 && rule->nrequires < n)
+		r = get_selector(c, &rule->requires[rule->nrequires++]);
+	return r;
+}
+
+static int get_port(struct cursor *c, const struct rule *rule, struct port_range *p)
 {
 	uint32_t protocol;
 	int r;
@@ -342,6 +430,14 @@ static int get_port(struct cursor *c, struct port_range *p)
 	r = get_u16(c, &p->last);
 	if (r < 0)
 		return r;
+	r = get_u32(c, (uint32_t)rule->nredirects, &p->redirect);
+	if (r < 0)
+		return r;
+	r = get_str(c, &p->name);
+	if (r < 0)
+		return r;
+	if (p->name && (p->first || p->last))
+		return -EBADMSG;
 	return p->first <= p->last ? 0 : -EBADMSG;
 }
 
@@ -361,9 +457,9 @@ static int get_ports(struct cursor *c, struct rule *rule)
 	uint64_t n = 0;
 	int r;
 
-	r = get_array(c, 3, sizeof(*rule->ports), &rule->ports, &n);
+	r = get_array(c, 5, sizeof(*rule->ports), &rule->ports, &n);
 	while (r >= 0 && rule->nports < n)
-		r = get_port(c, &rule->ports[rule->nports++]);
+		r = get_port(c, rule, &rule->ports[rule->nports++]);
 	return r;
 }
 
@@ -389,7 +485,16 @@ static int get_rule(struct cursor *c, struct rule *rule)
 	r = get_peers(c, rule);
 	if (r < 0)
 		return r;
+	r = get_redirects(c, rule);
+	if (r < 0)
+		return r;
 	r = get_ports(c, rule);
+	if (r < 0)
+		return r;
+	r = get_requires(c, rule);
+	if (r < 0)
+		return r;
+	r = get_u32(c, AUTH_FAIL, &rule->auth);
 	if (r < 0)
 		return r;
 
@@ -400,6 +505,20 @@ static int get_rule(struct cursor *c, struct rule *rule)
 	if (r < 0)
 		return r;
 	return get_u32(c, UINT32_MAX, &rule->cookie);
+}
+
+static int get_remarks(struct cursor *c, struct part *part)
+{
+	uint32_t nodes;
+	int r = get_u32(c, 1, &nodes);
+
+	if (r < 0)
+		return r;
+	part->nodes = nodes;
+	r = get_str(c, &part->description);
+	if (r >= 0)
+		r = get_str(c, &part->labels);
+	return r < 0 ? r : get_str(c, &part->log);
 }
 
 static int get_part(struct cursor *c, struct part *part)
@@ -414,6 +533,9 @@ static int get_part(struct cursor *c, struct part *part)
 	if (r < 0)
 		return r;
 	r = get_u32(c, CLITE_DEFAULT_DENY_OFF, &part->default_deny[CLITE_EGRESS]);
+	if (r < 0)
+		return r;
+	r = get_remarks(c, part);
 	if (r < 0)
 		return r;
 

@@ -118,6 +118,7 @@ static void sets_clear(struct sets *s)
 void ruleset_clear(struct ruleset *rs)
 {
 	free(rs->rules);
+	resolved_clear(&rs->mem);
 	memset(rs, 0, sizeof(*rs));
 }
 
@@ -151,17 +152,17 @@ static bool is_init(const struct labels *l)
 	return false;
 }
 
-int ruleset_build(struct policy *const *policies, size_t npolicies, const struct labels *subject,
-		  uint32_t direction, struct ruleset *ret)
+int ruleset_build(struct policy *const *policies, size_t npolicies, const struct subject *subject,
+		  uint32_t direction, const struct world *world, struct ruleset *ret)
 {
-	bool init = is_init(subject);
+	bool init = is_init(subject->labels);
 	struct ruleset rs = { .enforced = init, .default_deny = init };
 
 	for (size_t i = 0; i < npolicies; i++)
 		for (size_t j = 0; j < policies[i]->nparts; j++) {
 			const struct part *part = &policies[i]->parts[j];
 
-			if (!selector_matches(&part->subject, subject))
+			if (part->nodes || !selector_matches(&part->subject, subject->labels))
 				continue;
 			if (ruleset_add(&rs, part, direction)) {
 				ruleset_clear(&rs);
@@ -174,6 +175,10 @@ int ruleset_build(struct policy *const *policies, size_t npolicies, const struct
 			qsort(rs.rules, rs.n, sizeof(*rs.rules), by_cookie);
 			break;
 		}
+	if (rules_resolve(&rs.rules, &rs.n, &rs.cap, subject->ports, world, &rs.mem)) {
+		ruleset_clear(&rs);
+		return -ENOMEM;
+	}
 	*ret = rs;
 	return 0;
 }
@@ -189,6 +194,9 @@ int ruleset_cmp(const struct ruleset *a, const struct ruleset *b)
 	for (size_t i = 0; i < a->n; i++)
 		if (a->rules[i]->cookie != b->rules[i]->cookie)
 			return a->rules[i]->cookie < b->rules[i]->cookie ? -1 : 1;
+	for (size_t i = 0; i < a->n; i++)
+		if (!resolved_same(a->rules[i], b->rules[i]))
+			return 1;
 	return 0;
 }
 

@@ -13,23 +13,31 @@
 #pragma once
 
 #include "clite_layout.h"
-#include "model/identity.h"
+#include "model/resolve.h"
 
 struct ruleset {
 	const struct rule **rules; /* sorted by cookie */
 	size_t n, cap;
+	struct resolved mem; /* of those among them that say something by name */
 	bool enforced;	   /* false: n is 0 and everything is allowed */
 	bool default_deny; /* what no rule allows is denied */
 };
 
+/* Whom rules are for. */
+struct subject {
+	const struct labels *labels;
+	const struct named_ports *ports; /* NULL: none */
+};
+
 void ruleset_clear(struct ruleset *rs);
-/* Rules for a subject with these labels in a direction. A part with the AUTO
+/* Rules for a subject in a direction, and what they mean in the world (NULL: names
+ * mean nothing). A part with the AUTO
  * setting enforces the directions it has rules for (deny rules too). Enforced
  * with every such part at CLITE_DEFAULT_DENY_OFF: default_deny is false. For
  * reserved:init both are enforced and denied in any case, as in Cilium. -ENOMEM. */
-int ruleset_build(struct policy *const *policies, size_t npolicies, const struct labels *subject,
-		  uint32_t direction, struct ruleset *ret);
-/* Same rules (by cookie), same flags? For sharing. */
+int ruleset_build(struct policy *const *policies, size_t npolicies, const struct subject *subject,
+		  uint32_t direction, const struct world *world, struct ruleset *ret);
+/* Same rules (by cookie and meaning), same flags? For sharing. */
 int ruleset_cmp(const struct ruleset *a, const struct ruleset *b);
 
 struct compiled_peer {

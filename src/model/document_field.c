@@ -87,7 +87,7 @@ static int fail_unknown(const struct reader *r, const struct ynode *n, const str
 	_cleanup_buf_ struct buf known = {};
 
 	for (size_t i = 0; i < nfields; i++) {
-		if (fields[i].unsupported)
+		if (!fields[i].name || fields[i].unsupported)
 			continue;
 		if (strcasecmp(fields[i].name, n->key) == 0)
 			return doc_fail(r, n->key_line, &here, CLITE_EDOCUMENT,
@@ -106,7 +106,7 @@ static size_t find_field(const struct field *fields, size_t nfields, const char 
 {
 	size_t i = 0;
 
-	while (i < nfields && strcmp(fields[i].name, name) != 0)
+	while (i < nfields && (!fields[i].name || strcmp(fields[i].name, name) != 0))
 		i++;
 	return i;
 }
@@ -185,5 +185,82 @@ int doc_number(const struct reader *r, const struct ynode *n, const struct path 
 		return doc_fail_value(r, n, p, CLITE_EDOCUMENT, expected);
 	}
 	*ret = (unsigned int)v;
+	return 0;
+}
+
+int doc_strdup(const struct reader *r, const struct ynode *n, const struct path *p, char **ret)
+{
+	const char *s = NULL;
+	int res = doc_string(r, n, p, &s);
+
+	if (res < 0)
+		return res;
+	free(*ret);
+	*ret = strdup(s);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* ---- as JSON ------------------------------------------------------------ */
+
+/* A number of YAML that JSON knows, too: decimal, without a leading zero or plus. */
+static bool is_json_number(const char *s)
+{
+	size_t n;
+
+	if (*s == '-')
+		s++;
+	n = strspn(s, "0123456789");
+	if (n == 0 || (n > 1 && s[0] == '0'))
+		return false;
+	s += n;
+	if (*s == '.') {
+		n = strspn(++s, "0123456789");
+		if (n == 0)
+			return false;
+		s += n;
+	}
+	return !*s;
+}
+
+static void scalar_json(const struct ynode *n, struct buf *out)
+{
+	if (n->type == YTYPE_NULL)
+		buf_puts(out, "null");
+	else if (n->type == YTYPE_BOOL)
+		buf_puts(out, n->text[0] == 't' || n->text[0] == 'T' ? "true" : "false");
+	else if (n->type == YTYPE_NUMBER && is_json_number(n->text))
+		buf_puts(out, n->text);
+	else
+		buf_json(out, n->text);
+}
+
+void doc_json(const struct ynode *n, struct buf *out)
+{
+	if (n->kind == YNODE_SCALAR) {
+		scalar_json(n, out);
+		return;
+	}
+	buf_puts(out, n->kind == YNODE_LIST ? "[" : "{");
+	for (const struct ynode *e = n->first; e; e = e->next) {
+		if (e != n->first)
+			buf_puts(out, ", ");
+		if (n->kind == YNODE_MAP) {
+			buf_json(out, e->key);
+			buf_puts(out, ": ");
+		}
+		doc_json(e, out);
+	}
+	buf_puts(out, n->kind == YNODE_LIST ? "]" : "}");
+}
+
+int doc_json_dup(const struct ynode *n, char **ret)
+{
+	_cleanup_buf_ struct buf b = {};
+
+	doc_json(n, &b);
+	if (b.failed)
+		return -ENOMEM;
+	free(*ret);
+	*ret = TAKE_PTR(b.data);
 	return 0;
 }

@@ -23,7 +23,7 @@ struct path {
 	size_t index;
 };
 
-/* A name that may stand in a map. */
+/* A name that may stand in a map; NULL: a gap in a table. */
 struct field {
 	const char *name;
 	const char *unsupported; /* why not: Cilium knows it, we do not. NULL: we do */
@@ -53,3 +53,8 @@ int doc_bool(const struct reader *r, const struct ynode *n, const struct path *p
 int doc_number(const struct reader *r, const struct ynode *n, const struct path *p,
 	       unsigned int max, unsigned int *ret);
 bool is_decimal(const char *s);
+/* A string for the model: -ENOMEM. */
+int doc_strdup(const struct reader *r, const struct ynode *n, const struct path *p, char **ret);
+/* Any value as JSON, on one line: what is a number or a boolean to YAML stays one. */
+void doc_json(const struct ynode *n, struct buf *out);
+int doc_json_dup(const struct ynode *n, char **ret);

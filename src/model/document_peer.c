@@ -305,32 +305,63 @@ static int read_except(const struct reader *r, const struct ynode *list, const s
 	return 0;
 }
 
+/* A peer that somebody else finds: the element is kept as it is. */
+static int keep_peer(const struct ynode *n, enum need need, struct peer *peer)
+{
+	peer->kind = PEER_OTHER;
+	peer->need = need;
+	return doc_json_dup(n, &peer->json);
+}
+
+enum cidr_set { S_CIDR, S_EXCEPT, S_GROUP, S_GROUP_SELECTOR, S_COUNT };
+
+static int read_cidr_group(const struct reader *r, const struct ynode *n, const struct path *p,
+			   const struct ynode *const *got, struct peer *peer)
+{
+	const struct ynode *of = got[S_GROUP] ? got[S_GROUP] : got[S_GROUP_SELECTOR];
+	struct path here = { .up = p, .key = of->key };
+	_cleanup_(selector_clear) struct selector ignored = {};
+	struct reader anywhere = { .filename = r->filename, .err = r->err };
+	const char *name;
+	int res;
+
+	if (got[S_CIDR] || (got[S_GROUP] && got[S_GROUP_SELECTOR]))
+		return doc_fail(r, of->key_line, p, CLITE_EDOCUMENT,
+				"one of cidr, cidrGroupRef and cidrGroupSelector may stand here");
+	if (got[S_EXCEPT])
+		return doc_fail(r, got[S_EXCEPT]->key_line, p, CLITE_EDOCUMENT,
+				"combining except and %s is not allowed", of->key);
+	res = got[S_GROUP] ? doc_string(r, of, &here, &name) :
+			     document_selector(&anywhere, of, &here, false, &ignored);
+	return res < 0 ? res : keep_peer(n, NEED_CIDR_GROUPS, peer);
+}
+
 static int read_cidr_set(const struct reader *r, const struct ynode *n, const struct path *p,
 			 struct peer *peer)
 {
-	enum { CIDR, EXCEPT, SUPPORTED };
-	static const char group[] = "names CIDR groups" LACKS ": write the prefixes";
-	static const struct field fields[] = {
-		[CIDR] = { .name = "cidr" },
-		[EXCEPT] = { .name = "except" },
-		[SUPPORTED] = { "cidrGroupRef", group },
-		{ "cidrGroupSelector", group },
+	static const struct field fields[S_COUNT] = {
+		[S_CIDR] = { .name = "cidr" },
+		[S_EXCEPT] = { .name = "except" },
+		[S_GROUP] = { .name = "cidrGroupRef" },
+		[S_GROUP_SELECTOR] = { .name = "cidrGroupSelector" },
 	};
 	struct path cidr = { .up = p, .key = "cidr" };
 	struct path except = { .up = p, .key = "except" };
-	const struct ynode *got[ARRAY_SIZE(fields)];
+	const struct ynode *got[S_COUNT];
 	int res;
 
+	res = doc_fields(r, n, p, fields, S_COUNT, got);
+	if (res < 0)
+		return res;
+	if (got[S_GROUP] || got[S_GROUP_SELECTOR])
+		return read_cidr_group(r, n, p, got, peer);
 	peer->kind = CLITE_PEER_CIDR;
-	res = doc_fields(r, n, p, fields, ARRAY_SIZE(fields), got);
-	if (res < 0)
-		return res;
-	if (!got[CIDR])
+	if (!got[S_CIDR])
 		return doc_fail(r, n->line, p, CLITE_EDOCUMENT, "needs a cidr");
-	res = read_prefix(r, got[CIDR], &cidr, &peer->cidr);
+	res = read_prefix(r, got[S_CIDR], &cidr, &peer->cidr);
 	if (res < 0)
 		return res;
-	return got[EXCEPT] ? read_except(r, got[EXCEPT], &except, peer) : 0;
+	return got[S_EXCEPT] ? read_except(r, got[S_EXCEPT], &except, peer) : 0;
 }
 
 static int read_entity(const struct reader *r, const struct ynode *n, const struct path *p,
@@ -353,6 +384,176 @@ static int read_entity(const struct reader *r, const struct ynode *n, const stru
 	return known.failed ? -ENOMEM : doc_fail_value(r, n, p, CLITE_EDOCUMENT, known.data);
 }
 
+static int check_strings(const struct reader *r, const struct ynode *list, const struct path *p)
+{
+	size_t i = 0;
+	int res = doc_list(r, list, p);
+
+	for (const struct ynode *n = list->first; res >= 0 && n; n = n->next) {
+		struct path here = { .up = p, .index = i++ };
+		const char *s;
+
+		res = doc_string(r, n, &here, &s);
+	}
+	return res;
+}
+
+static int read_group(const struct reader *r, const struct ynode *n, const struct path *p,
+		      struct peer *peer)
+{
+	enum { LABELS, IDS, NAMES, REGION, COUNT };
+	static const struct field provider[] = { { .name = "aws" } };
+	static const struct field fields[COUNT] = {
+		[LABELS] = { .name = "labels" },
+		[IDS] = { .name = "securityGroupsIds" },
+		[NAMES] = { .name = "securityGroupsNames" },
+		[REGION] = { .name = "region" },
+	};
+	struct path aws = { .up = p, .key = "aws" };
+	const struct ynode *group[1], *got[COUNT];
+	int res = doc_fields(r, n, p, provider, 1, group);
+
+	if (res < 0)
+		return res;
+	if (!group[0])
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT, "needs a provider: aws");
+	res = doc_fields(r, group[0], &aws, fields, COUNT, got);
+	for (size_t i = LABELS; res >= 0 && i < COUNT; i++) {
+		struct path here = { .up = &aws, .key = fields[i].name };
+		const char *s;
+
+		if (!got[i])
+			continue;
+		if (i == REGION)
+			res = doc_string(r, got[i], &here, &s);
+		else if (i != LABELS)
+			res = check_strings(r, got[i], &here);
+		else if (got[i]->kind != YNODE_MAP)
+			res = doc_fail_type(r, got[i], &here, "a map of labels");
+	}
+	return res < 0 ? res : keep_peer(n, NEED_GROUPS, peer);
+}
+
+static int read_nodes(const struct reader *r, const struct ynode *n, const struct path *p,
+		      struct peer *peer)
+{
+	_cleanup_(selector_clear) struct selector ignored = {};
+	struct reader anywhere = { .filename = r->filename, .err = r->err };
+	int res = document_selector(&anywhere, n, p, false, &ignored);
+
+	return res < 0 ? res : keep_peer(n, NEED_NODES, peer);
+}
+
+static int read_fqdn(const struct reader *r, const struct ynode *n, const struct path *p,
+		     struct peer *peer)
+{
+	int res = document_name_match(r, n, p);
+
+	return res < 0 ? res : keep_peer(n, NEED_FQDN, peer);
+}
+
+/* ---- services ----------------------------------------------------------- */
+
+/* None, or an empty one: any. */
+static int read_service_namespace(const struct reader *r, const struct ynode *n,
+				  const struct path *p, struct peer *peer)
+{
+	struct path here = { .up = p, .key = "namespace" };
+	const char *s;
+	int res = n ? doc_string(r, n, &here, &s) : 0;
+
+	return res < 0 || !n || !*s ? res : doc_strdup(r, n, &here, &peer->namespace);
+}
+
+static int read_service_name(const struct reader *r, const struct ynode *n, const struct path *p,
+			     struct peer *peer)
+{
+	enum { NAME, NAMESPACE, COUNT };
+	static const struct field fields[COUNT] = {
+		[NAME] = { .name = "serviceName" },
+		[NAMESPACE] = { .name = "namespace" },
+	};
+	struct path name = { .up = p, .key = "serviceName" };
+	const struct ynode *got[COUNT];
+	int res = doc_fields(r, n, p, fields, COUNT, got);
+
+	if (res < 0)
+		return res;
+	if (!got[NAME])
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT, "needs a serviceName");
+	res = doc_strdup(r, got[NAME], &name, &peer->service);
+	if (res >= 0 && !*peer->service)
+		return doc_fail(r, got[NAME]->line, &name, CLITE_EDOCUMENT, "is empty");
+	return res < 0 ? res : read_service_namespace(r, got[NAMESPACE], p, peer);
+}
+
+static int read_service_selector(const struct reader *r, const struct ynode *n,
+				 const struct path *p, struct peer *peer)
+{
+	enum { SELECTOR, NAMESPACE, COUNT };
+	static const struct field fields[COUNT] = {
+		[SELECTOR] = { .name = "selector" },
+		[NAMESPACE] = { .name = "namespace" },
+	};
+	struct reader anywhere = { .filename = r->filename, .err = r->err };
+	struct path selector = { .up = p, .key = "selector" };
+	const struct ynode *got[COUNT];
+	int res = doc_fields(r, n, p, fields, COUNT, got);
+
+	if (res < 0)
+		return res;
+	if (!got[SELECTOR])
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT,
+				"needs a selector; '{}' selects every service");
+	res = document_selector(&anywhere, got[SELECTOR], &selector, false, &peer->selector);
+	return res < 0 ? res : read_service_namespace(r, got[NAMESPACE], p, peer);
+}
+
+static int read_service(const struct reader *r, const struct ynode *n, const struct path *p,
+			struct peer *peer)
+{
+	enum { BY_NAME, BY_SELECTOR, COUNT };
+	static const struct field fields[COUNT] = {
+		[BY_NAME] = { .name = "k8sService" },
+		[BY_SELECTOR] = { .name = "k8sServiceSelector" },
+	};
+	const struct ynode *got[COUNT];
+	int res = doc_fields(r, n, p, fields, COUNT, got);
+
+	if (res < 0)
+		return res;
+	if (!got[BY_NAME] == !got[BY_SELECTOR])
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT,
+				"needs one of k8sService and k8sServiceSelector");
+	peer->kind = PEER_SERVICE;
+	if (got[BY_NAME]) {
+		struct path here = { .up = p, .key = "k8sService" };
+
+		return read_service_name(r, got[BY_NAME], &here, peer);
+	}
+	return read_service_selector(
+		r, got[BY_SELECTOR], &(struct path){ .up = p, .key = "k8sServiceSelector" }, peer);
+}
+
+/* ---- lists -------------------------------------------------------------- */
+
+int document_requires(const struct reader *r, const struct ynode *list, const struct path *p,
+		      struct rule *rule)
+{
+	size_t cap = 0;
+	int res = doc_list(r, list, p);
+
+	for (const struct ynode *n = list->first; res >= 0 && n; n = n->next) {
+		struct path here = { .up = p, .index = rule->nrequires };
+
+		if (!array_grow(&rule->requires, &cap, rule->nrequires))
+			return -ENOMEM;
+		rule->requires[rule->nrequires] = (struct selector){};
+		res = document_selector(r, n, &here, false, &rule->requires[rule->nrequires++]);
+	}
+	return res;
+}
+
 typedef int (*peer_fn)(const struct reader *r, const struct ynode *n, const struct path *p,
 		       struct peer *peer);
 
@@ -364,6 +565,10 @@ int document_peers(const struct reader *r, const struct ynode *list, const struc
 		[E_CIDR] = read_cidr,
 		[E_CIDR_SET] = read_cidr_set,
 		[E_ENTITIES] = read_entity,
+		[E_GROUPS] = read_group,
+		[E_NODES] = read_nodes,
+		[E_SERVICES] = read_service,
+		[E_FQDNS] = read_fqdn,
 	};
 	size_t cap = 0;
 	int res = doc_list(r, list, p);

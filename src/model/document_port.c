@@ -44,12 +44,12 @@ static int read_protocol(const struct reader *r, const struct ynode *n, const st
 			      "is no protocol: TCP, UDP, SCTP and ANY are");
 }
 
-/* A name of a port (IANA's services have such ones), or a number gone wrong? */
-static bool is_port_name(const char *s)
+/* A name, or a number gone wrong? */
+bool document_is_port_name(const char *s)
 {
 	bool letter = false;
 
-	if (s[0] == '0' && s[1] && strchr("xXoObB", s[1]))
+	if (strlen(s) > 15 || (s[0] == '0' && s[1] && strchr("xXoObB", s[1])))
 		return false;
 	for (; *s; s++) {
 		bool alpha = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z');
@@ -61,14 +61,39 @@ static bool is_port_name(const char *s)
 	return letter;
 }
 
-static int read_port_number(const struct reader *r, const struct ynode *n, const struct path *p,
-			    unsigned int *ret)
+static int read_port_name(struct port_range *range, const char *name)
 {
-	if (n->kind == YNODE_SCALAR && n->type == YTYPE_STRING && is_port_name(n->text))
-		return doc_fail_value(r, n, p, CLITE_EUNSUPPORTED,
-				      "is a named port, which this library does not have: write "
-				      "its number");
-	return doc_number(r, n, p, UINT16_MAX, ret);
+	range->name = strdup(name);
+	if (!range->name)
+		return -ENOMEM;
+	for (char *c = range->name; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c += 'a' - 'A';
+	return 0;
+}
+
+static int read_end_port(const struct reader *r, const struct ynode *n, const struct path *p,
+			 struct port_range *range)
+{
+	unsigned int last;
+	int res;
+
+	if (range->name)
+		return doc_fail(r, n->key_line, p, CLITE_EDOCUMENT,
+				"'%s' is a name, with which no range begins: leave endPort away",
+				range->name);
+	res = doc_number(r, n, p, UINT16_MAX, &last);
+	if (res < 0)
+		return res;
+	if (last == 0)
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT,
+				"0 ends no range: leave endPort away");
+	if (last < range->first)
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT,
+				"%u is below the port %u: leave endPort away for one port", last,
+				range->first);
+	range->last = (uint16_t)last;
+	return 0;
 }
 
 static int read_port(const struct reader *r, const struct ynode *n, const struct path *p,
@@ -84,7 +109,7 @@ static int read_port(const struct reader *r, const struct ynode *n, const struct
 	struct path end = { .up = p, .key = "endPort" };
 	struct path protocol = { .up = p, .key = "protocol" };
 	const struct ynode *got[COUNT];
-	unsigned int first, last;
+	unsigned int first;
 	int res;
 
 	res = doc_fields(r, n, p, fields, COUNT, got);
@@ -93,25 +118,21 @@ static int read_port(const struct reader *r, const struct ynode *n, const struct
 	if (!got[PORT])
 		return doc_fail(r, n->line, p, CLITE_EDOCUMENT,
 				"needs a port; port 0 stands for all");
-	res = read_port_number(r, got[PORT], &port, &first);
-	if (res < 0)
-		return res;
-	last = first ? first : UINT16_MAX;
-
-	if (got[END]) {
-		res = doc_number(r, got[END], &end, UINT16_MAX, &last);
-		if (res < 0)
-			return res;
-		if (last == 0)
-			return doc_fail(r, got[END]->line, &end, CLITE_EDOCUMENT,
-					"0 ends no range: leave endPort away");
-		if (last < first)
-			return doc_fail(r, got[END]->line, &end, CLITE_EDOCUMENT,
-					"%u is below the port %u: leave endPort away for one port",
-					last, first);
+	if (got[PORT]->kind == YNODE_SCALAR && got[PORT]->type == YTYPE_STRING &&
+	    document_is_port_name(got[PORT]->text)) {
+		res = read_port_name(ret, got[PORT]->text);
+	} else {
+		res = doc_number(r, got[PORT], &port, UINT16_MAX, &first);
+		if (res >= 0) {
+			ret->first = (uint16_t)first;
+			ret->last = first ? (uint16_t)first : UINT16_MAX;
+		}
 	}
-	*ret = (struct port_range){ .first = (uint16_t)first, .last = (uint16_t)last };
-	return got[PROTOCOL] ? read_protocol(r, got[PROTOCOL], &protocol, &ret->protocol) : 0;
+	if (res >= 0 && got[END])
+		res = read_end_port(r, got[END], &end, ret);
+	if (res >= 0 && got[PROTOCOL])
+		res = read_protocol(r, got[PROTOCOL], &protocol, &ret->protocol);
+	return res;
 }
 
 /* A list of ports, or of types of ICMP; read: one of them. */
@@ -119,7 +140,7 @@ static int read_list(const struct reader *r, const struct ynode *list, const str
 		     const char *what,
 		     int (*read)(const struct reader *r, const struct ynode *n,
 				 const struct path *p, struct port_range *ret),
-		     struct rule *rule, size_t *cap)
+		     struct rule *rule, size_t *cap, uint32_t redirect)
 {
 	size_t i = 0;
 	int res = doc_list(r, list, p);
@@ -133,61 +154,53 @@ static int read_list(const struct reader *r, const struct ynode *list, const str
 			what, DOCUMENT_MAX_PORTS);
 	for (const struct ynode *n = list->first; n; n = n->next) {
 		struct path here = { .up = p, .index = i++ };
-		struct port_range range = {};
+		struct port_range range = { .redirect = redirect };
 
 		res = read(r, n, &here, &range);
-		if (res < 0)
+		if (res >= 0 && redirect)
+			res = document_check_l7_port(r, n->line, &here,
+						     &rule->redirects[redirect - 1], &range);
+		if (res >= 0)
+			res = add_port(rule, cap, range);
+		if (res < 0) {
+			port_clear(&range);
 			return res;
-		res = add_port(rule, cap, range);
-		if (res < 0)
-			return res;
+		}
 	}
 	return 0;
-}
-
-/* Only to say which of Cilium's proxies would be needed; an empty map needs none. */
-static int refuse_l7(const struct reader *r, const struct ynode *n, const struct path *p)
-{
-	static const struct field fields[] = {
-		{ "http", "needs a proxy for HTTP" LACKS },
-		{ "kafka", "needs a proxy for Kafka" LACKS },
-		{ "dns", "needs a proxy for DNS" LACKS },
-		{ "l7proto", "needs a proxy for its protocol" LACKS },
-		{ "l7", "needs a proxy for its protocol" LACKS },
-	};
-	const struct ynode *got[ARRAY_SIZE(fields)];
-
-	return doc_fields(r, n, p, fields, ARRAY_SIZE(fields), got);
 }
 
 static int read_ports_element(const struct reader *r, const struct ynode *n, const struct path *p,
 			      struct rule *rule, size_t *cap)
 {
-	enum { PORTS, RULES, SUPPORTED };
-	static const struct field fields[] = {
+	enum { PORTS, REDIRECT, COUNT = REDIRECT + DOCUMENT_REDIRECT_FIELDS };
+	static const struct field fields[COUNT] = {
 		[PORTS] = { .name = "ports" },
 		/* what follows is Cilium's only where rules allow */
-		[RULES] = { .name = "rules" },
-		[SUPPORTED] = { "terminatingTLS", "needs a proxy for TLS" LACKS },
-		{ "originatingTLS", "needs a proxy for TLS" LACKS },
-		{ "serverNames", "needs a proxy for TLS" LACKS },
-		{ "listener", "needs an Envoy proxy" LACKS },
+		[REDIRECT] = { .name = "rules" },
+		{ .name = "terminatingTLS" },
+		{ .name = "originatingTLS" },
+		{ .name = "serverNames" },
+		{ .name = "listener" },
 	};
 	struct path ports = { .up = p, .key = "ports" };
-	struct path rules = { .up = p, .key = "rules" };
-	const struct ynode *got[ARRAY_SIZE(fields)] = {};
-	size_t nfields = rule->action == CLITE_DENY ? RULES : ARRAY_SIZE(fields);
+	const struct ynode *got[COUNT] = {};
+	uint32_t redirect = 0;
 	int res;
 
-	res = doc_fields(r, n, p, fields, nfields, got);
+	res = doc_fields(r, n, p, fields, rule->action == CLITE_DENY ? REDIRECT : COUNT, got);
+	if (res >= 0 && got[PORTS])
+		res = doc_list(r, got[PORTS], &ports);
+	if (res >= 0)
+		res = document_redirect(r, p, got + REDIRECT, rule, &redirect);
+	if (res >= 0 && redirect && (!got[PORTS] || got[PORTS]->n == 0))
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT,
+				"needs ports: what stands beside them is done for their packets");
 	if (res < 0)
 		return res;
-	if (got[RULES]) {
-		res = refuse_l7(r, got[RULES], &rules);
-		if (res < 0)
-			return res;
-	}
-	return got[PORTS] ? read_list(r, got[PORTS], &ports, "ports", read_port, rule, cap) : 0;
+	return got[PORTS] ?
+		       read_list(r, got[PORTS], &ports, "ports", read_port, rule, cap, redirect) :
+		       0;
 }
 
 /* ---- ICMP --------------------------------------------------------------- */
@@ -338,7 +351,7 @@ static int read_icmp_element(const struct reader *r, const struct ynode *n, cons
 
 	if (res < 0)
 		return res;
-	return got[0] ? read_list(r, got[0], &list, "types", read_icmp_field, rule, cap) : 0;
+	return got[0] ? read_list(r, got[0], &list, "types", read_icmp_field, rule, cap, 0) : 0;
 }
 
 typedef int (*ports_fn)(const struct reader *r, const struct ynode *n, const struct path *p,

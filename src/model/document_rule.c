@@ -3,46 +3,39 @@
 
 #include <cilium-lite/policy.h>
 
+#define LOG_MAX 32 /* Cilium's limit of log.value */
+
 /* ---- elements of ingress, egress, ingressDeny, egressDeny ---------------- */
 
-#define NEEDS_NODES "needs labels of nodes" LACKS ": write CIDRs or entities"
-#define NEEDS_CLOUD "needs the API of a cloud provider" LACKS ": write CIDRs"
-#define DEPRECATED "is deprecated by Cilium and not supported: write a deny rule"
-#define NEEDS_AUTH "needs mutual authentication" LACKS
-
-/* Those that Cilium knows only in lists that allow stand at the end. */
-static const struct field ingress_fields[] = {
+static const struct field ingress_fields[E_COUNT] = {
 	[E_ENDPOINTS] = { .name = "fromEndpoints" },
 	[E_CIDR] = { .name = "fromCIDR" },
 	[E_CIDR_SET] = { .name = "fromCIDRSet" },
 	[E_ENTITIES] = { .name = "fromEntities" },
+	[E_GROUPS] = { .name = "fromGroups" },
+	[E_NODES] = { .name = "fromNodes" },
+	[E_REQUIRES] = { .name = "fromRequires" },
 	[E_PORTS] = { .name = "toPorts" },
 	[E_ICMPS] = { .name = "icmps" },
-	[E_SUPPORTED] = { "fromRequires", DEPRECATED },
-	{ "fromGroups", NEEDS_CLOUD },
-	{ "fromNodes", NEEDS_NODES },
-	{ "authentication", NEEDS_AUTH },
+	[E_AUTH] = { .name = "authentication" },
 };
-#define INGRESS_ALLOW_ONLY 1
 
-static const struct field egress_fields[] = {
+static const struct field egress_fields[E_COUNT] = {
 	[E_ENDPOINTS] = { .name = "toEndpoints" },
 	[E_CIDR] = { .name = "toCIDR" },
 	[E_CIDR_SET] = { .name = "toCIDRSet" },
 	[E_ENTITIES] = { .name = "toEntities" },
+	[E_GROUPS] = { .name = "toGroups" },
+	[E_NODES] = { .name = "toNodes" },
+	[E_SERVICES] = { .name = "toServices" },
+	[E_FQDNS] = { .name = "toFQDNs" },
+	[E_REQUIRES] = { .name = "toRequires" },
 	[E_PORTS] = { .name = "toPorts" },
 	[E_ICMPS] = { .name = "icmps" },
-	[E_SUPPORTED] = { "toRequires", DEPRECATED },
-	{ "toGroups", NEEDS_CLOUD },
-	{ "toNodes", NEEDS_NODES },
-	{ "toServices", "needs Kubernetes services" LACKS ": write endpoints or CIDRs" },
-	{ "toFQDNs", "needs a proxy for DNS" LACKS ": write CIDRs" },
-	{ "authentication", NEEDS_AUTH },
+	[E_AUTH] = { .name = "authentication" },
 };
-#define EGRESS_ALLOW_ONLY 2
 
-_Static_assert(ARRAY_SIZE(ingress_fields) <= DOCUMENT_MAX_FIELDS, "got[] is too small");
-_Static_assert(ARRAY_SIZE(egress_fields) <= DOCUMENT_MAX_FIELDS, "got[] is too small");
+_Static_assert(E_COUNT <= DOCUMENT_MAX_FIELDS, "got[] is too small");
 
 /* One kind of peers only, and not both kinds of ports. */
 static int check_combination(const struct reader *r, const struct path *p,
@@ -50,7 +43,7 @@ static int check_combination(const struct reader *r, const struct path *p,
 {
 	const struct ynode *seen = NULL;
 
-	for (size_t i = 0; i <= E_ENTITIES; i++) {
+	for (size_t i = 0; i <= E_FQDNS; i++) {
 		if (!got[i])
 			continue;
 		if (seen)
@@ -70,7 +63,7 @@ static int check_combination(const struct reader *r, const struct path *p,
 static int read_element_peers(const struct reader *r, const struct path *p,
 			      const struct ynode *const *got, struct rule *rule)
 {
-	for (enum element i = E_ENDPOINTS; i <= E_ENTITIES; i++) {
+	for (enum element i = E_ENDPOINTS; i <= E_FQDNS; i++) {
 		struct path here;
 
 		if (!got[i])
@@ -78,40 +71,43 @@ static int read_element_peers(const struct reader *r, const struct path *p,
 		here = (struct path){ .up = p, .key = got[i]->key };
 		return document_peers(r, got[i], &here, i, rule);
 	}
-	/* Without peers an element means everybody, but an element with nothing in it
-	 * means nobody. */
-	rule->any_peer = !rule->any_port;
+	/* Without peers an element means everybody. But with nothing in it it means
+	 * nobody, and so does one that only narrows down what others allow. */
+	rule->any_peer = !rule->any_port && !got[E_REQUIRES];
 	return 0;
 }
 
 static int read_element(const struct reader *r, const struct ynode *n, const struct path *p,
 			struct rule *rule)
 {
-	bool in = rule->direction == CLITE_INGRESS, deny = rule->action == CLITE_DENY;
-	const struct field *fields = in ? ingress_fields : egress_fields;
-	size_t nfields = in ? ARRAY_SIZE(ingress_fields) : ARRAY_SIZE(egress_fields);
 	const struct ynode *got[DOCUMENT_MAX_FIELDS];
-	struct path ports = { .up = p, .key = "toPorts" };
-	struct path icmps = { .up = p, .key = "icmps" };
+	struct field fields[E_COUNT];
 	int res;
 
-	if (deny)
-		nfields -= in ? INGRESS_ALLOW_ONLY : EGRESS_ALLOW_ONLY;
-	res = doc_fields(r, n, p, fields, nfields, got);
-	if (res < 0)
-		return res;
-	res = check_combination(r, p, fields, got);
+	memcpy(fields, rule->direction == CLITE_INGRESS ? ingress_fields : egress_fields,
+	       sizeof(fields));
+	if (rule->action == CLITE_DENY) /* Cilium knows them only where rules allow */
+		fields[E_FQDNS] = fields[E_AUTH] = (struct field){};
+	res = doc_fields(r, n, p, fields, E_COUNT, got);
+	if (res >= 0)
+		res = check_combination(r, p, fields, got);
 	if (res < 0)
 		return res;
 
 	rule->any_port = true;
-	if (got[E_PORTS])
-		res = document_ports(r, got[E_PORTS], &ports, E_PORTS, rule);
-	else if (got[E_ICMPS])
-		res = document_ports(r, got[E_ICMPS], &icmps, E_ICMPS, rule);
-	if (res < 0)
-		return res;
-	return read_element_peers(r, p, got, rule);
+	for (enum element i = E_REQUIRES; res >= 0 && i <= E_AUTH; i++) {
+		struct path here = { .up = p, .key = fields[i].name };
+
+		if (!got[i])
+			continue;
+		if (i == E_REQUIRES)
+			res = document_requires(r, got[i], &here, rule);
+		else if (i == E_AUTH)
+			res = document_auth(r, got[i], &here, rule);
+		else
+			res = document_ports(r, got[i], &here, i, rule);
+	}
+	return res < 0 ? res : read_element_peers(r, p, got, rule);
 }
 
 /* ---- rules -------------------------------------------------------------- */
@@ -125,10 +121,12 @@ enum part_field {
 	P_DEFAULT_DENY,
 	P_LABELS,
 	P_DESCRIPTION,
-	P_SUPPORTED,
+	P_NODE_SELECTOR,
+	P_LOG,
+	P_COUNT,
 };
 
-static const struct field part_fields[] = {
+static const struct field part_fields[P_COUNT] = {
 	[P_SELECTOR] = { .name = "endpointSelector" },
 	[P_INGRESS] = { .name = "ingress" },
 	[P_INGRESS_DENY] = { .name = "ingressDeny" },
@@ -137,8 +135,8 @@ static const struct field part_fields[] = {
 	[P_DEFAULT_DENY] = { .name = "enableDefaultDeny" },
 	[P_LABELS] = { .name = "labels" },
 	[P_DESCRIPTION] = { .name = "description" },
-	[P_SUPPORTED] = { "nodeSelector", "selects hosts, which have no policy in this library" },
-	{ "log", "is not supported: events name the rule that decided" },
+	[P_NODE_SELECTOR] = { .name = "nodeSelector" },
+	[P_LOG] = { .name = "log" },
 };
 
 static int read_list(const struct reader *r, const struct ynode *list, const struct path *p,
@@ -306,43 +304,88 @@ const char *document_label(const struct ynode *labels, const char *key)
 	return NULL;
 }
 
+static int read_log(const struct reader *r, const struct ynode *n, const struct path *p,
+		    struct part *part)
+{
+	static const struct field fields[] = { { .name = "value" } };
+	struct path value = { .up = p, .key = "value" };
+	const struct ynode *got[1];
+	int res = doc_fields(r, n, p, fields, 1, got);
+
+	if (res < 0 || !got[0])
+		return res;
+	res = doc_strdup(r, got[0], &value, &part->log);
+	if (res < 0)
+		return res;
+	if (strlen(part->log) > LOG_MAX)
+		return doc_fail(r, got[0]->line, &value, CLITE_EDOCUMENT,
+				"is longer than %d bytes", LOG_MAX);
+	for (const char *c = part->log; *c; c++)
+		if (*c < ' ' || *c > '~')
+			return doc_fail(r, got[0]->line, &value, CLITE_EDOCUMENT,
+					"holds what is not printable ASCII");
+	return 0;
+}
+
 static int check_part(const struct reader *r, const struct ynode *n, const struct path *p,
 		      const struct ynode *const *got)
 {
-	struct path description = { .up = p, .key = "description" };
-	struct path labels = { .up = p, .key = "labels" };
-	const char *text;
-	int res;
-
-	if (!got[P_SELECTOR])
+	if (!got[P_SELECTOR] && !got[P_NODE_SELECTOR])
 		return doc_fail(r, n->line, p, CLITE_EDOCUMENT,
 				"needs an endpointSelector; '{}' selects every endpoint");
+	if (got[P_SELECTOR] && got[P_NODE_SELECTOR])
+		return doc_fail(r, got[P_NODE_SELECTOR]->key_line, p, CLITE_EDOCUMENT,
+				"combining endpointSelector and nodeSelector is not allowed: write "
+				"two rules");
+	if (got[P_NODE_SELECTOR] && r->namespace)
+		return doc_fail(r, got[P_NODE_SELECTOR]->key_line, p, CLITE_EDOCUMENT,
+				"nodeSelector is for a CiliumClusterwideNetworkPolicy: hosts have no "
+				"namespace");
 	if (!got[P_INGRESS] && !got[P_INGRESS_DENY] && !got[P_EGRESS] && !got[P_EGRESS_DENY])
 		return doc_fail(r, n->line, p, CLITE_EDOCUMENT,
 				"needs at least one of ingress, ingressDeny, egress, egressDeny");
-	if (got[P_DESCRIPTION]) {
-		res = doc_string(r, got[P_DESCRIPTION], &description, &text);
-		if (res < 0)
-			return res;
-	}
-	return got[P_LABELS] ? check_labels(r, got[P_LABELS], &labels) : 0;
+	return 0;
+}
+
+/* What says nothing of packets, but is kept. */
+static int read_remarks(const struct reader *r, const struct path *p,
+			const struct ynode *const *got, struct part *part)
+{
+	struct path description = { .up = p, .key = "description" };
+	struct path labels = { .up = p, .key = "labels" };
+	struct path log = { .up = p, .key = "log" };
+	int res = 0;
+
+	if (got[P_DESCRIPTION])
+		res = doc_strdup(r, got[P_DESCRIPTION], &description, &part->description);
+	if (res >= 0 && got[P_LABELS])
+		res = check_labels(r, got[P_LABELS], &labels);
+	if (res >= 0 && got[P_LABELS])
+		res = doc_json_dup(got[P_LABELS], &part->labels);
+	if (res >= 0 && got[P_LOG])
+		res = read_log(r, got[P_LOG], &log, part);
+	return res;
 }
 
 int document_part(const struct reader *r, const struct ynode *n, const struct path *p,
 		  struct part *ret, const struct ynode **ret_labels)
 {
-	struct path selector = { .up = p, .key = "endpointSelector" };
 	struct path default_deny = { .up = p, .key = "enableDefaultDeny" };
-	const struct ynode *got[ARRAY_SIZE(part_fields)];
+	const struct ynode *got[P_COUNT], *subject;
+	struct path selector = { .up = p };
 	int res;
 
-	res = doc_fields(r, n, p, part_fields, ARRAY_SIZE(part_fields), got);
+	res = doc_fields(r, n, p, part_fields, P_COUNT, got);
+	if (res >= 0)
+		res = check_part(r, n, p, got);
+	if (res >= 0)
+		res = read_remarks(r, p, got, ret);
 	if (res < 0)
 		return res;
-	res = check_part(r, n, p, got);
-	if (res < 0)
-		return res;
-	res = document_selector(r, got[P_SELECTOR], &selector, true, &ret->subject);
+	ret->nodes = !got[P_SELECTOR];
+	subject = ret->nodes ? got[P_NODE_SELECTOR] : got[P_SELECTOR];
+	selector.key = subject->key;
+	res = document_selector(r, subject, &selector, true, &ret->subject);
 	if (res < 0)
 		return res;
 	if (got[P_DEFAULT_DENY]) {

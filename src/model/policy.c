@@ -35,6 +35,27 @@ int entity_parse(const char *s, enum entity *ret)
 	return -EINVAL;
 }
 
+static const char *const need_names[NEED_COUNT_] = {
+	[NEED_NONE] = "nothing",
+	[NEED_HTTP] = "a proxy for HTTP",
+	[NEED_KAFKA] = "a proxy for Kafka",
+	[NEED_DNS] = "a proxy for DNS",
+	[NEED_L7] = "a proxy for its protocol",
+	[NEED_TLS] = "a proxy for TLS",
+	[NEED_LISTENER] = "a listener of an Envoy proxy",
+	[NEED_AUTH] = "mutual authentication",
+	[NEED_FQDN] = "a proxy for DNS that learns the addresses of names",
+	[NEED_HOST] = "a policy for hosts",
+	[NEED_NODES] = "labels of nodes",
+	[NEED_GROUPS] = "the API of a cloud provider",
+	[NEED_CIDR_GROUPS] = "CIDR groups",
+};
+
+const char *need_name(enum need need)
+{
+	return (unsigned int)need < NEED_COUNT_ ? need_names[need] : "unknown";
+}
+
 static void requirement_clear(struct requirement *r)
 {
 	free(r->source);
@@ -110,7 +131,23 @@ void peer_clear(struct peer *p)
 {
 	selector_clear(&p->selector);
 	free(p->except);
+	free(p->service);
+	free(p->namespace);
+	free(p->json);
 	*p = (struct peer){};
+}
+
+void port_clear(struct port_range *p)
+{
+	free(p->name);
+	*p = (struct port_range){};
+}
+
+static void redirect_clear(struct redirect *r)
+{
+	free(r->listener);
+	free(r->json);
+	*r = (struct redirect){};
 }
 
 void rule_clear(struct rule *r)
@@ -118,7 +155,15 @@ void rule_clear(struct rule *r)
 	for (size_t i = 0; i < r->npeers; i++)
 		peer_clear(&r->peers[i]);
 	free(r->peers);
+	for (size_t i = 0; i < r->nports; i++)
+		port_clear(&r->ports[i]);
 	free(r->ports);
+	for (size_t i = 0; i < r->nredirects; i++)
+		redirect_clear(&r->redirects[i]);
+	free(r->redirects);
+	for (size_t i = 0; i < r->nrequires; i++)
+		selector_clear(&r->requires[i]);
+	free(r->requires);
 	*r = (struct rule){};
 }
 
@@ -128,6 +173,9 @@ void part_clear(struct part *p)
 	for (size_t i = 0; i < p->nrules; i++)
 		rule_clear(&p->rules[i]);
 	free(p->rules);
+	free(p->description);
+	free(p->labels);
+	free(p->log);
 	*p = (struct part){};
 }
 
@@ -165,6 +213,45 @@ void policy_number(struct policy *p, uint32_t first)
 	for (size_t i = 0; i < p->nparts; i++)
 		for (size_t j = 0; j < p->parts[i].nrules; j++)
 			p->parts[i].rules[j].cookie = first++;
+}
+
+static enum need first_need(uint32_t needs)
+{
+	return needs ? (enum need)__builtin_ctz(needs) : NEED_NONE;
+}
+
+static uint32_t rule_needs(const struct rule *r)
+{
+	uint32_t needs = 0;
+
+	for (size_t i = 0; i < r->npeers; i++)
+		if (r->peers[i].kind == PEER_OTHER)
+			needs |= 1u << r->peers[i].need;
+	for (size_t i = 0; i < r->nredirects; i++)
+		needs |= r->redirects[i].needs;
+	if (r->auth > AUTH_DISABLED)
+		needs |= 1u << NEED_AUTH;
+	return needs;
+}
+
+enum need policy_lacks(const struct policy *p, uint32_t present, uint32_t *ret_line)
+{
+	*ret_line = 0;
+	for (size_t i = 0; i < p->nparts; i++) {
+		const struct part *part = &p->parts[i];
+
+		if (part->nodes && !(present & 1u << NEED_HOST))
+			return NEED_HOST;
+		for (size_t j = 0; j < part->nrules; j++) {
+			enum need need = first_need(rule_needs(&part->rules[j]) & ~present);
+
+			if (need == NEED_NONE)
+				continue;
+			*ret_line = part->rules[j].line;
+			return need;
+		}
+	}
+	return NEED_NONE;
 }
 
 static bool part_has_rules(const struct part *p, uint32_t direction)

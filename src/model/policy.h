@@ -43,13 +43,45 @@ enum entity {
 const char *entity_name(enum entity e);
 int entity_parse(const char *s, enum entity *ret);
 
+/* What the language can ask for and L3 and L4 cannot do: the part of the library
+ * that does it has to be there, else a commit refuses the policy. */
+enum need {
+	NEED_NONE,
+	NEED_HTTP,
+	NEED_KAFKA,
+	NEED_DNS,
+	NEED_L7, /* a parser by its name */
+	NEED_TLS,
+	NEED_LISTENER,
+	NEED_AUTH,
+	NEED_FQDN,
+	NEED_HOST, /* a part for hosts, by nodeSelector */
+	NEED_NODES,
+	NEED_GROUPS,
+	NEED_CIDR_GROUPS,
+	NEED_COUNT_,
+};
+
+/* "a proxy for HTTP": what is needed. */
+const char *need_name(enum need need);
+
+/* Kinds of peers that only documents have, after CLITE_PEER_*. */
+#define PEER_SERVICE 4u /* the back ends of services: see resolve.h */
+#define PEER_OTHER 5u	/* found by the part that is needed */
+#define PEER_IDENTITY 6u /* one identity: in resolved rules only */
+
 struct peer {
-	uint32_t kind; /* CLITE_PEER_* */
-	struct selector selector;
+	uint32_t kind; /* CLITE_PEER_*, PEER_* */
+	struct selector selector; /* of endpoints; of services, by their labels */
 	struct prefix cidr;
 	struct prefix *except;
 	size_t nexcept;
 	enum entity entity;
+	char *service;	 /* its name; NULL: by selector */
+	char *namespace; /* of services; NULL: any */
+	uint32_t identity;
+	enum need need;	 /* of PEER_OTHER... */
+	char *json;	 /* ...and the document's element */
 };
 
 /* Ports of TCP, UDP, SCTP; types of ICMP. first..last, inclusive. */
@@ -57,7 +89,29 @@ struct port_range {
 	uint8_t protocol; /* IPPROTO_*; 0: TCP, UDP and SCTP; with 0..65535: every packet, ICMP too */
 	uint16_t first;
 	uint16_t last;
+	uint32_t redirect; /* index of the rule's redirects, + 1; 0: goes on as it is */
+	char *name;	   /* a named port: first and last are 0; see resolve.h */
 };
+
+/* Cilium's priorities of listeners (pkg/policy, 1.18): the higher wins. Of a
+ * document's priority 1..100 it is 128 less that. */
+#define REDIRECT_PRIORITY_NONE 1
+#define REDIRECT_PRIORITY_HTTP 101
+#define REDIRECT_PRIORITY_KAFKA 106
+#define REDIRECT_PRIORITY_L7 111
+#define REDIRECT_PRIORITY_TLS 116
+#define REDIRECT_PRIORITY_DNS 121
+#define REDIRECT_PRIORITY_CRD 126
+
+/* What is allowed goes to a listener, which does what L3 and L4 cannot. */
+struct redirect {
+	uint32_t needs;	   /* 1 << NEED_* */
+	uint32_t priority; /* REDIRECT_PRIORITY_*, or the document's */
+	char *listener;	   /* its name; NULL: that of the parser */
+	char *json;	   /* the element of toPorts without its ports, checked */
+};
+
+enum auth { AUTH_UNSAID, AUTH_DISABLED, AUTH_REQUIRED, AUTH_FAIL };
 
 struct rule {
 	uint32_t direction; /* CLITE_INGRESS, CLITE_EGRESS */
@@ -68,6 +122,15 @@ struct rule {
 	size_t npeers;	    /* 0 without any_peer: nobody */
 	struct port_range *ports;
 	size_t nports; /* 0 without any_port: nothing */
+	struct redirect *redirects;
+	size_t nredirects;
+	struct selector *requires; /* fromRequires, toRequires: all of them hold for every endpoint peer */
+	size_t nrequires;
+	uint32_t auth; /* AUTH_* */
+	/* What follows is of resolved rules (resolve.h) and is not encoded. */
+	bool resolved;
+	const uint32_t *only; /* identities, sorted: no others; NULL: any */
+	size_t nonly;
 	uint32_t line; /* in the document, 0: none */
 	uint32_t index; /* among the rules of its part's direction and action */
 	uint32_t cookie; /* set when the policy is committed; never used twice */
@@ -75,6 +138,10 @@ struct rule {
 
 struct part {
 	struct selector subject; /* no requirement: every endpoint */
+	bool nodes;		 /* the subject is of hosts, not of endpoints: NEED_HOST */
+	char *description;	 /* these are as the document has them, NULL: not there */
+	char *labels;		 /* JSON */
+	char *log;		 /* what log.value says */
 	uint32_t default_deny[3]; /* CLITE_DEFAULT_DENY_*, by direction (1, 2) */
 	struct rule *rules;
 	size_t nrules;
@@ -97,9 +164,14 @@ size_t policy_rules(const struct policy *p); /* how many */
 /* Number the rules from first on, in order of parts and rules. */
 void policy_number(struct policy *p, uint32_t first);
 
+/* The first of what a policy needs that is not among those present (1 << NEED_*);
+ * *ret_line is that of the rule, 0 of none. NEED_NONE: it can be enforced. */
+enum need policy_lacks(const struct policy *p, uint32_t present, uint32_t *ret_line);
+
 /* The helpers that free parts of it; safe on zeroed structs. */
 void selector_clear(struct selector *s);
 void peer_clear(struct peer *p);
+void port_clear(struct port_range *p);
 void rule_clear(struct rule *r);
 void part_clear(struct part *p);
 

@@ -134,12 +134,31 @@ bool peer_selects(const struct peer *p, const struct identity *id)
 		return cidr_selects(p, id);
 	case CLITE_PEER_ENTITY:
 		return entity_selects(p->entity, id);
+	case PEER_IDENTITY:
+		return p->identity == id->id;
 	}
 	return false;
 }
 
+static bool is_among(const uint32_t *ids, size_t n, uint32_t id)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (ids[mid] < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < n && ids[lo] == id;
+}
+
 bool rule_selects(const struct rule *r, const struct identity *id)
 {
+	if (r->only && !is_among(r->only, r->nonly, id->id))
+		return false;
 	if (r->any_peer)
 		return true;
 	for (size_t i = 0; i < r->npeers; i++)

@@ -79,6 +79,17 @@ static void json_bool(struct json *j, const char *key, bool value)
 	buf_puts(j->b, value ? ": true" : ": false");
 }
 
+/* A value that is JSON already. */
+static void json_raw(struct json *j, const char *key, const char *value)
+{
+	json_next(j);
+	if (key) {
+		buf_json(j->b, key);
+		buf_puts(j->b, ": ");
+	}
+	buf_puts(j->b, value);
+}
+
 /* ---- selectors ---------------------------------------------------------- */
 
 /* "source:key" as documents have it. */
@@ -197,6 +208,48 @@ static void write_cidr_set(struct json *j, const struct peer *p)
 	json_close(j, "}");
 }
 
+static void write_service(struct json *j, const struct peer *p)
+{
+	json_open(j, NULL, "{");
+	json_open(j, p->service ? "k8sService" : "k8sServiceSelector", "{");
+	if (p->service)
+		json_str(j, "serviceName", p->service);
+	else
+		write_selector(j, "selector", &p->selector);
+	if (p->namespace)
+		json_str(j, "namespace", p->namespace);
+	json_close(j, "}");
+	json_close(j, "}");
+}
+
+/* The lists that peers stand in, one kind in each. */
+enum list { LIST_NONE, LIST_ENDPOINTS, LIST_CIDR, LIST_ENTITIES, LIST_SERVICES, LIST_FQDNS,
+	    LIST_NODES, LIST_GROUPS, LIST_COUNT_ };
+
+static enum list list_of(const struct peer *p)
+{
+	switch (p->kind) {
+	case CLITE_PEER_ENDPOINTS:
+		return LIST_ENDPOINTS;
+	case CLITE_PEER_CIDR:
+		return LIST_CIDR;
+	case CLITE_PEER_ENTITY:
+		return LIST_ENTITIES;
+	case PEER_SERVICE:
+		return LIST_SERVICES;
+	}
+	switch (p->need) {
+	case NEED_FQDN:
+		return LIST_FQDNS;
+	case NEED_NODES:
+		return LIST_NODES;
+	case NEED_GROUPS:
+		return LIST_GROUPS;
+	default:
+		return LIST_CIDR;
+	}
+}
+
 static void write_peer(struct json *j, const struct peer *p, bool cidr_set)
 {
 	char text[PREFIX_STR];
@@ -205,6 +258,10 @@ static void write_peer(struct json *j, const struct peer *p, bool cidr_set)
 		write_selector(j, NULL, &p->selector);
 	else if (p->kind == CLITE_PEER_ENTITY)
 		json_str(j, NULL, entity_name(p->entity));
+	else if (p->kind == PEER_SERVICE)
+		write_service(j, p);
+	else if (p->kind == PEER_OTHER)
+		json_raw(j, NULL, p->json);
 	else if (cidr_set)
 		write_cidr_set(j, p);
 	else
@@ -212,27 +269,28 @@ static void write_peer(struct json *j, const struct peer *p, bool cidr_set)
 }
 
 /* The list of the rule's peers of one kind: "fromEndpoints", "toCIDRSet", ... */
-static void write_peers(struct json *j, const struct rule *r, uint32_t kind)
+static void write_peers(struct json *j, const struct rule *r, enum list list)
 {
-	bool from = r->direction == CLITE_INGRESS, cidr_set = false;
-	const char *name;
+	static const char *const names[LIST_COUNT_][2] = {
+		[LIST_ENDPOINTS] = { "fromEndpoints", "toEndpoints" },
+		[LIST_CIDR] = { "fromCIDR", "toCIDR" },
+		[LIST_ENTITIES] = { "fromEntities", "toEntities" },
+		[LIST_SERVICES] = { "toServices", "toServices" },
+		[LIST_FQDNS] = { "toFQDNs", "toFQDNs" },
+		[LIST_NODES] = { "fromNodes", "toNodes" },
+		[LIST_GROUPS] = { "fromGroups", "toGroups" },
+	};
+	static const char *const sets[] = { "fromCIDRSet", "toCIDRSet" };
+	bool to = r->direction == CLITE_EGRESS, cidr_set = false;
 
 	for (size_t i = 0; i < r->npeers; i++)
-		if (r->peers[i].kind == kind && r->peers[i].nexcept > 0)
+		if (list == LIST_CIDR && list_of(&r->peers[i]) == list &&
+		    (r->peers[i].nexcept > 0 || r->peers[i].kind == PEER_OTHER))
 			cidr_set = true;
 
-	if (kind == CLITE_PEER_ENDPOINTS)
-		name = from ? "fromEndpoints" : "toEndpoints";
-	else if (kind == CLITE_PEER_ENTITY)
-		name = from ? "fromEntities" : "toEntities";
-	else if (cidr_set)
-		name = from ? "fromCIDRSet" : "toCIDRSet";
-	else
-		name = from ? "fromCIDR" : "toCIDR";
-
-	json_open(j, name, "[");
+	json_open(j, cidr_set ? sets[to] : names[list][to], "[");
 	for (size_t i = 0; i < r->npeers; i++)
-		if (r->peers[i].kind == kind)
+		if (list_of(&r->peers[i]) == list)
 			write_peer(j, &r->peers[i], cidr_set);
 	json_close(j, "]");
 }
@@ -265,69 +323,98 @@ static bool port_writable(const struct port_range *p)
 {
 	if (p->first > p->last)
 		return false;
+	if (p->name)
+		return protocol_name(p->protocol);
 	return is_icmp(p) ? p->last <= UINT8_MAX : protocol_name(p->protocol) && p->last > 0;
 }
 
-static void write_port(struct json *j, uint8_t protocol, uint16_t first, uint16_t last)
+static void write_port(struct json *j, const struct port_range *p)
 {
 	char text[8];
 
-	snprintf(text, sizeof(text), "%u", first);
+	snprintf(text, sizeof(text), "%u", p->first);
 	json_open(j, NULL, "{");
-	json_str(j, "port", text);
-	if (last != first && !(first == 0 && last == UINT16_MAX))
-		json_num(j, "endPort", last);
-	json_str(j, "protocol", protocol_name(protocol));
+	json_str(j, "port", p->name ? p->name : text);
+	if (p->last != p->first && !(p->first == 0 && p->last == UINT16_MAX))
+		json_num(j, "endPort", p->last);
+	json_str(j, "protocol", protocol_name(p->protocol));
 	json_close(j, "}");
 }
 
 /* A list of lists ("toPorts" of "ports", "icmps" of "fields") whose inner ones may
- * not be longer than PORTS_MAX. */
+ * not be longer than PORTS_MAX, and are for one redirect each. */
 struct chunks {
 	struct json *j;
 	const char *inner;
-	size_t n;
+	const struct redirect *redirect; /* of the one that is open; NULL: none */
+	size_t n;			 /* in the one that is open */
+	bool open;
 };
 
-static void chunk_element(struct chunks *c)
+static void chunk_close(struct chunks *c)
 {
-	if (c->n++ % PORTS_MAX)
+	if (!c->open)
 		return;
-	if (c->n > 1) {
-		json_close(c->j, "]");
-		json_close(c->j, "}");
+	json_close(c->j, "]");
+	if (c->redirect) {
+		_cleanup_buf_ struct buf fields = {};
+
+		/* the object's fields, without its braces */
+		buf_put(&fields, c->redirect->json + 1, strlen(c->redirect->json) - 2);
+		if (fields.failed)
+			c->j->b->failed = true;
+		else
+			json_raw(c->j, NULL, fields.data);
 	}
-	json_open(c->j, NULL, "{");
-	json_open(c->j, c->inner, "[");
+	json_close(c->j, "}");
+	c->open = false;
 }
 
-static void chunks_end(struct chunks *c)
+static void chunk_open(struct chunks *c, const struct redirect *redirect)
 {
-	if (c->n == 0)
-		chunk_element(c); /* a list with nothing in it: no port at all */
-	json_close(c->j, "]");
-	json_close(c->j, "}");
+	json_open(c->j, NULL, "{");
+	json_open(c->j, c->inner, "[");
+	c->redirect = redirect;
+	c->n = 0;
+	c->open = true;
+}
+
+static void chunk_element(struct chunks *c, const struct redirect *redirect)
+{
+	if (c->open && (c->n == PORTS_MAX || c->redirect != redirect))
+		chunk_close(c);
+	if (!c->open)
+		chunk_open(c, redirect);
+	c->n++;
+}
+
+static void chunks_end(struct chunks *c, bool any)
+{
+	if (!any)
+		chunk_open(c, NULL); /* a list with nothing in it: no port at all */
+	chunk_close(c);
 	json_close(c->j, "]");
 }
 
 static void write_ports(struct json *j, const struct rule *r)
 {
+	static const struct port_range all = { .last = UINT16_MAX };
 	struct chunks c = { .j = j, .inner = "ports" };
 
 	json_open(j, "toPorts", "[");
 	if (r->any_port) {
-		chunk_element(&c);
-		write_port(j, 0, 0, UINT16_MAX);
+		chunk_element(&c, NULL);
+		write_port(j, &all);
 	}
 	for (size_t i = 0; i < r->nports && !r->any_port; i++) {
 		const struct port_range *p = &r->ports[i];
 
 		if (is_icmp(p))
 			continue;
-		chunk_element(&c);
-		write_port(j, p->protocol, p->first, p->last);
+		chunk_element(&c, p->redirect ? &r->redirects[p->redirect - 1] : NULL);
+		write_port(j, p);
 	}
-	chunks_end(&c);
+	chunks_end(&c, c.open);
 }
 
 static void write_icmps(struct json *j, const struct rule *r)
@@ -341,43 +428,68 @@ static void write_icmps(struct json *j, const struct rule *r)
 		if (!is_icmp(p))
 			continue;
 		for (unsigned int type = p->first; type <= p->last; type++) {
-			chunk_element(&c);
+			chunk_element(&c, NULL);
 			json_open(j, NULL, "{");
 			json_str(j, "family", p->protocol == IPPROTO_ICMP ? "IPv4" : "IPv6");
 			json_num(j, "type", type);
 			json_close(j, "}");
 		}
 	}
-	chunks_end(&c);
+	chunks_end(&c, c.open);
 }
 
 /* ---- rules -------------------------------------------------------------- */
 
 enum ports_kind { PORTS_NONE, PORTS_PORTS, PORTS_ICMP };
 
-/* One element of a direction's list. kind 0: no list of peers. */
-static void write_element(struct json *j, const struct rule *r, uint32_t kind,
+static void write_requires(struct json *j, const struct rule *r)
+{
+	json_open(j, r->direction == CLITE_INGRESS ? "fromRequires" : "toRequires", "[");
+	for (size_t i = 0; i < r->nrequires; i++)
+		write_selector(j, NULL, &r->requires[i]);
+	json_close(j, "]");
+}
+
+static void write_auth(struct json *j, uint32_t auth)
+{
+	static const char *const modes[] = {
+		[AUTH_DISABLED] = "disabled",
+		[AUTH_REQUIRED] = "required",
+		[AUTH_FAIL] = "test-always-fail",
+	};
+
+	json_open(j, "authentication", "{");
+	json_str(j, "mode", modes[auth]);
+	json_close(j, "}");
+}
+
+/* One element of a direction's list. */
+static void write_element(struct json *j, const struct rule *r, enum list list,
 			  enum ports_kind ports)
 {
 	json_open(j, NULL, "{");
-	if (kind)
-		write_peers(j, r, kind);
+	if (list)
+		write_peers(j, r, list);
+	if (r->nrequires)
+		write_requires(j, r);
 	if (ports == PORTS_PORTS)
 		write_ports(j, r);
 	else if (ports == PORTS_ICMP)
 		write_icmps(j, r);
+	if (r->auth)
+		write_auth(j, r->auth);
 	json_close(j, "}");
 }
 
 static void write_with_peers(struct json *j, const struct rule *r, enum ports_kind ports)
 {
 	/* {} alone would be nobody, too: there is no need for a list then */
-	uint32_t nobody = ports == PORTS_NONE ? 0 : CLITE_PEER_ENDPOINTS;
-	bool kinds[CLITE_PEER_ENTITY + 1] = {};
+	enum list nobody = ports == PORTS_NONE ? LIST_NONE : LIST_ENDPOINTS;
+	bool lists[LIST_COUNT_] = {};
 
 	if (r->any_peer) {
 		/* but {} is nobody: everybody needs a list of ports */
-		write_element(j, r, 0, ports == PORTS_NONE ? PORTS_PORTS : ports);
+		write_element(j, r, LIST_NONE, ports == PORTS_NONE ? PORTS_PORTS : ports);
 		return;
 	}
 	if (r->npeers == 0) {
@@ -386,10 +498,10 @@ static void write_with_peers(struct json *j, const struct rule *r, enum ports_ki
 	}
 
 	for (size_t i = 0; i < r->npeers; i++)
-		kinds[r->peers[i].kind] = true;
-	for (uint32_t kind = CLITE_PEER_ENDPOINTS; kind <= CLITE_PEER_ENTITY; kind++)
-		if (kinds[kind])
-			write_element(j, r, kind, ports);
+		lists[list_of(&r->peers[i])] = true;
+	for (enum list list = LIST_ENDPOINTS; list < LIST_COUNT_; list++)
+		if (lists[list])
+			write_element(j, r, list, ports);
 }
 
 static void write_rule(struct json *j, const struct rule *r)
@@ -451,7 +563,16 @@ static void write_default_deny(struct json *j, const struct part *p)
 static void write_part(struct json *j, const char *name, const struct part *p)
 {
 	json_open(j, name, "{");
-	write_selector(j, "endpointSelector", &p->subject);
+	if (p->description)
+		json_str(j, "description", p->description);
+	if (p->labels)
+		json_raw(j, "labels", p->labels);
+	if (p->log) {
+		json_open(j, "log", "{");
+		json_str(j, "value", p->log);
+		json_close(j, "}");
+	}
+	write_selector(j, p->nodes ? "nodeSelector" : "endpointSelector", &p->subject);
 	write_default_deny(j, p);
 	/* a part must have a list, be it empty */
 	write_list(j, "ingress", p, CLITE_INGRESS, CLITE_ALLOW, p->nrules == 0);
@@ -469,6 +590,9 @@ static bool peers_name_namespace(const struct rule *r)
 		if (r->peers[i].kind == CLITE_PEER_ENDPOINTS &&
 		    !selector_names_namespace(&r->peers[i].selector, false))
 			return false;
+	for (size_t i = 0; i < r->nrequires; i++)
+		if (!selector_names_namespace(&r->requires[i], false))
+			return false;
 	return true;
 }
 
@@ -483,7 +607,7 @@ static bool has_namespace(const struct policy *p)
 	for (size_t i = 0; i < p->nparts; i++) {
 		const struct part *part = &p->parts[i];
 
-		if (!selector_names_namespace(&part->subject, true))
+		if (part->nodes || !selector_names_namespace(&part->subject, true))
 			return false;
 		for (size_t r = 0; r < part->nrules; r++)
 			if (!peers_name_namespace(&part->rules[r]))

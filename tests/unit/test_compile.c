@@ -104,7 +104,7 @@ static struct rule rule(uint32_t cookie, uint32_t action, const char *peer, int 
 	if (protocol >= 0) {
 		r.ports = calloc(1, sizeof(*r.ports));
 		r.nports = 1;
-		r.ports[0] = (struct port_range){ (uint8_t)protocol, first, last };
+		r.ports[0] = (struct port_range){ (uint8_t)protocol, first, last, 0, NULL };
 	}
 	return r;
 }
@@ -391,9 +391,10 @@ static struct ruleset build(struct part *parts, size_t n, const char *subject, u
 {
 	struct policy p = { .parts = parts, .nparts = n }, *list = &p;
 	_cleanup_(labels_clear) struct labels l = labels(subject);
+	struct subject s = { .labels = &l };
 	struct ruleset rs;
 
-	ck_assert_int_eq(ruleset_build(&list, 1, &l, direction, &rs), 0);
+	ck_assert_int_eq(ruleset_build(&list, 1, &s, direction, NULL, &rs), 0);
 	return rs;
 }
 
@@ -520,10 +521,10 @@ static struct port_range random_range(void)
 	uint8_t protocol = protocols[draw(ARRAY_SIZE(protocols))];
 
 	if (one_in(6))
-		return (struct port_range){ protocol, 0, 65535 };
+		return (struct port_range){ protocol, 0, 65535, 0, NULL };
 	if (one_in(2))
 		b = a;
-	return (struct port_range){ protocol, a < b ? a : b, a < b ? b : a };
+	return (struct port_range){ protocol, a < b ? a : b, a < b ? b : a, 0, NULL };
 }
 
 static struct rule random_rule(uint32_t cookie)
@@ -547,14 +548,14 @@ static struct rule random_rule(uint32_t cookie)
 	return r;
 }
 
-struct world {
+struct universe {
 	struct identities ids;
 	struct rule rules[RULES];
 	struct ruleset rs;
 	uint32_t next_app, next_cidr;
 };
 
-static struct identity *grow(struct world *w)
+static struct identity *grow(struct universe *w)
 {
 	char text[64];
 
@@ -571,7 +572,7 @@ static struct identity *grow(struct world *w)
 	return add(&w->ids, 256 + w->next_app++, text);
 }
 
-static void world_make(struct world *w)
+static void world_make(struct universe *w)
 {
 	size_t n = 1 + draw(RULES);
 
@@ -585,7 +586,7 @@ static void world_make(struct world *w)
 	w->rs = ruleset_of(w->rules, n, one_in(2));
 }
 
-static void world_clear(struct world *w)
+static void universe_clear(struct universe *w)
 {
 	ruleset_clear(&w->rs);
 	for (size_t i = 0; i < RULES; i++)
@@ -593,7 +594,7 @@ static void world_clear(struct world *w)
 	identities_clear(&w->ids);
 }
 
-static void world_check(struct world *w, const struct compiled *c, uint32_t packets)
+static void world_check(struct universe *w, const struct compiled *c, uint32_t packets)
 {
 	for (uint32_t i = 0; i < packets; i++) {
 		uint16_t port = one_in(4) ? (uint16_t)draw(65536) :
@@ -603,7 +604,7 @@ static void world_check(struct world *w, const struct compiled *c, uint32_t pack
 	}
 }
 
-static void world_grows(struct world *w, struct compiled *c)
+static void world_grows(struct universe *w, struct compiled *c)
 {
 	struct identity *id = grow(w);
 	size_t before = c->nverdicts, from = 0;
@@ -619,7 +620,7 @@ static void world_grows(struct world *w, struct compiled *c)
 		ck_assert_uint_eq(c->verdicts[i].peer_class, class);
 }
 
-static void world_shrinks(struct world *w, struct compiled *c)
+static void world_shrinks(struct universe *w, struct compiled *c)
 {
 	uint32_t id = w->ids.v[draw((uint32_t)w->ids.n)]->id;
 
@@ -630,7 +631,7 @@ static void world_shrinks(struct world *w, struct compiled *c)
 }
 
 /* What another process finds: compile() anew gets the old numbers. */
-static void world_adopts(struct world *w, struct compiled **c)
+static void world_adopts(struct universe *w, struct compiled **c)
 {
 	_cleanup_free_ struct compiled_peer *kernel = calloc((*c)->npeers + 1, sizeof(*kernel));
 	uint32_t next = compiled_next_class(*c);
@@ -661,7 +662,7 @@ static void world_adopts(struct world *w, struct compiled **c)
 static void one_world(void)
 {
 	struct compiled *c;
-	struct world w;
+	struct universe w;
 
 	world_make(&w);
 	ck_assert_int_eq(compile(&w.rs, &w.ids, &c), 0);
@@ -680,7 +681,7 @@ static void one_world(void)
 		}
 	}
 	compiled_free(c);
-	world_clear(&w);
+	universe_clear(&w);
 }
 
 static void worlds(uint64_t from, uint32_t n)

@@ -316,18 +316,18 @@ static const struct {
 	const char *port;
 	struct port_range range;
 } ports[] = {
-	{ "{port: '80', protocol: TCP}", { IPPROTO_TCP, 80, 80 } },
-	{ "{port: 80, protocol: tcp}", { IPPROTO_TCP, 80, 80 } },
-	{ "{port: \"65535\", protocol: Udp}", { IPPROTO_UDP, 65535, 65535 } },
-	{ "{port: 1, endPort: 65535, protocol: SCTP}", { IPPROTO_SCTP, 1, 65535 } },
-	{ "{port: '80', endPort: 80, protocol: TCP}", { IPPROTO_TCP, 80, 80 } },
-	{ "{port: 53, protocol: ANY}", { 0, 53, 53 } },
-	{ "{port: 53}", { 0, 53, 53 } },
-	{ "{port: 0, protocol: TCP}", { IPPROTO_TCP, 0, 65535 } },
-	{ "{port: '0', protocol: UDP}", { IPPROTO_UDP, 0, 65535 } },
-	{ "{port: 0, endPort: 1023, protocol: UDP}", { IPPROTO_UDP, 0, 1023 } },
-	{ "{port: 0, protocol: ANY}", { 0, 0, 65535 } },
-	{ "{port: 0}", { 0, 0, 65535 } },
+	{ "{port: '80', protocol: TCP}", { IPPROTO_TCP, 80, 80, 0, NULL } },
+	{ "{port: 80, protocol: tcp}", { IPPROTO_TCP, 80, 80, 0, NULL } },
+	{ "{port: \"65535\", protocol: Udp}", { IPPROTO_UDP, 65535, 65535, 0, NULL } },
+	{ "{port: 1, endPort: 65535, protocol: SCTP}", { IPPROTO_SCTP, 1, 65535, 0, NULL } },
+	{ "{port: '80', endPort: 80, protocol: TCP}", { IPPROTO_TCP, 80, 80, 0, NULL } },
+	{ "{port: 53, protocol: ANY}", { 0, 53, 53, 0, NULL } },
+	{ "{port: 53}", { 0, 53, 53, 0, NULL } },
+	{ "{port: 0, protocol: TCP}", { IPPROTO_TCP, 0, 65535, 0, NULL } },
+	{ "{port: '0', protocol: UDP}", { IPPROTO_UDP, 0, 65535, 0, NULL } },
+	{ "{port: 0, endPort: 1023, protocol: UDP}", { IPPROTO_UDP, 0, 1023, 0, NULL } },
+	{ "{port: 0, protocol: ANY}", { 0, 0, 65535, 0, NULL } },
+	{ "{port: 0}", { 0, 0, 65535, 0, NULL } },
 };
 
 START_TEST(port_ranges)
@@ -747,9 +747,14 @@ static const struct wrong wrong_specs[] = {
 	  "t.yaml:6: spec.ingress: expected a list (an empty one is '[]'), found nothing" },
 	{ "  ingress: {}\n", CLITE_EDOCUMENT,
 	  "t.yaml:6: spec.ingress: expected a list, found a map" },
-	{ "  nodeSelector: {}\n  ingress: []\n", CLITE_EUNSUPPORTED,
-	  "t.yaml:6: spec.nodeSelector: selects hosts" },
-	{ "  log: {value: x}\n  ingress: []\n", CLITE_EUNSUPPORTED, "t.yaml:6: spec.log: " },
+	{ "  nodeSelector: {}\n  ingress: []\n", CLITE_EDOCUMENT,
+	  "t.yaml:6: spec: combining endpointSelector and nodeSelector is not allowed" },
+	{ "  log: {value: 123456789012345678901234567890123}\n  ingress: []\n", CLITE_EDOCUMENT,
+	  "t.yaml:6: spec.log.value: expected a string" },
+	{ "  log: {value: x23456789012345678901234567890123}\n  ingress: []\n", CLITE_EDOCUMENT,
+	  "t.yaml:6: spec.log.value: is longer than 32 bytes" },
+	{ "  log: {value: \"a\\tb\"}\n  ingress: []\n", CLITE_EDOCUMENT,
+	  "spec.log.value: holds what is not printable ASCII" },
 	{ "  egres: []\n", CLITE_EDOCUMENT,
 	  "t.yaml:6: spec.egres: unknown field; here may stand: " },
 	{ "  description: [x]\n  ingress: []\n", CLITE_EDOCUMENT, "t.yaml:6: spec.description: " },
@@ -775,38 +780,71 @@ static const struct wrong wrong_specs[] = {
 	  "t.yaml:6: spec.ingress[0]: expected a map, found nothing" },
 };
 
+#define L7(text) "  - toPorts: [{ports: [{port: 80}], " text "}]\n"
+
 /* Behind HEAD "  ingress:\n", from line 7 on; or lists of their own behind that. */
 static const struct wrong wrong_rules[] = {
-	/* what Cilium has */
-	{ "  - toPorts:\n    - ports: [{port: 80, protocol: TCP}]\n      rules:\n        http: [{}]\n",
-	  CLITE_EUNSUPPORTED,
-	  "t.yaml:10: spec.ingress[0].toPorts[0].rules.http: needs a proxy for HTTP, which this "
-	  "library does not have" },
-	{ "  - {}\n  - toPorts:\n    - {}\n    - rules: {kafka: []}\n", CLITE_EUNSUPPORTED,
-	  "t.yaml:10: spec.ingress[1].toPorts[1].rules.kafka: " },
-	{ "  - toPorts: [{rules: {dns: []}}]\n", CLITE_EUNSUPPORTED, "rules.dns: needs a proxy" },
-	{ "  - toPorts: [{rules: {l7proto: x}}]\n", CLITE_EUNSUPPORTED, "rules.l7proto: " },
-	{ "  - toPorts: [{terminatingTLS: {}}]\n", CLITE_EUNSUPPORTED,
-	  "toPorts[0].terminatingTLS: " },
-	{ "  - toPorts: [{originatingTLS: {}}]\n", CLITE_EUNSUPPORTED,
-	  "toPorts[0].originatingTLS: " },
-	{ "  - toPorts: [{serverNames: []}]\n", CLITE_EUNSUPPORTED, "toPorts[0].serverNames: " },
-	{ "  - toPorts: [{listener: {}}]\n", CLITE_EUNSUPPORTED, "toPorts[0].listener: " },
-	{ "  - fromRequires: []\n", CLITE_EUNSUPPORTED,
-	  "t.yaml:7: spec.ingress[0].fromRequires: " },
-	{ "  - fromGroups: []\n", CLITE_EUNSUPPORTED, "spec.ingress[0].fromGroups: " },
-	{ "  - fromNodes: []\n", CLITE_EUNSUPPORTED, "spec.ingress[0].fromNodes: " },
-	{ "  - authentication: {mode: required}\n", CLITE_EUNSUPPORTED, "authentication: needs" },
-	{ "  - fromCIDRSet: [{cidrGroupRef: x}]\n", CLITE_EUNSUPPORTED,
-	  "t.yaml:7: spec.ingress[0].fromCIDRSet[0].cidrGroupRef: " },
-	{ "  - fromCIDRSet: [{cidrGroupSelector: {}}]\n", CLITE_EUNSUPPORTED,
-	  "cidrGroupSelector: " },
-	{ "  egress:\n  - toFQDNs: [{matchName: x.org}]\n", CLITE_EUNSUPPORTED,
-	  "t.yaml:8: spec.egress[0].toFQDNs: " },
-	{ "  egress:\n  - toServices: []\n", CLITE_EUNSUPPORTED, "spec.egress[0].toServices: " },
-	{ "  egress:\n  - toRequires: []\n", CLITE_EUNSUPPORTED, "spec.egress[0].toRequires: " },
-	{ "  egress:\n  - toGroups: []\n", CLITE_EUNSUPPORTED, "spec.egress[0].toGroups: " },
-	{ "  egress:\n  - toNodes: []\n", CLITE_EUNSUPPORTED, "spec.egress[0].toNodes: " },
+	/* layer 7, and what else is done beside ports */
+	{ L7("rules: {http: {}}"), CLITE_EDOCUMENT, "rules.http: expected a list" },
+	{ L7("rules: {http: [{paht: /}]}"), CLITE_EDOCUMENT,
+	  "t.yaml:7: spec.ingress[0].toPorts[0].rules.http[0].paht: unknown field" },
+	{ L7("rules: {http: [{method: 1}]}"), CLITE_EDOCUMENT, "http[0].method: expected a string" },
+	{ L7("rules: {http: [{headers: [1]}]}"), CLITE_EDOCUMENT, "headers[0]: expected a string" },
+	{ L7("rules: {http: [{headerMatches: [{}]}]}"), CLITE_EDOCUMENT,
+	  "headerMatches[0]: needs the name of a header" },
+	{ L7("rules: {http: [{headerMatches: [{name: x, mismatch: drop}]}]}"), CLITE_EDOCUMENT,
+	  "'drop' is no action: LOG, ADD, DELETE and REPLACE are" },
+	{ L7("rules: {http: [], kafka: []}"), CLITE_EDOCUMENT,
+	  "toPorts[0].rules: combining http and kafka is not allowed: rules are of one protocol" },
+	{ L7("rules: {kafka: [{role: produce, apiKey: fetch}]}"), CLITE_EDOCUMENT,
+	  "combining role and apiKey is not allowed" },
+	{ L7("rules: {kafka: [{role: write}]}"), CLITE_EDOCUMENT, "'write' is no role" },
+	{ L7("rules: {dns: [{matchName: x}]}"), CLITE_EDOCUMENT,
+	  "rules: dns is not allowed on ingress" },
+	{ L7("rules: {dns: [{}]}"), CLITE_EDOCUMENT, "needs one of matchName and matchPattern" },
+	{ L7("rules: {l7: []}"), CLITE_EDOCUMENT, "l7 needs l7proto" },
+	{ L7("rules: {l7proto: x, l7: [{a: [b]}]}"), CLITE_EDOCUMENT, "l7[0].a: expected a string" },
+	{ L7("rules: {tcp: []}"), CLITE_EDOCUMENT, "rules.tcp: unknown field" },
+	{ L7("terminatingTLS: {}"), CLITE_EDOCUMENT, "terminatingTLS: needs a secret" },
+	{ L7("originatingTLS: {secret: {namespace: x}}"), CLITE_EDOCUMENT, "secret: needs a name" },
+	{ L7("serverNames: ['']"), CLITE_EDOCUMENT, "serverNames[0]: is empty" },
+	{ L7("listener: {name: x}"), CLITE_EDOCUMENT, "listener: needs an envoyConfig and a name" },
+	{ L7("listener: {name: x, envoyConfig: {name: e, kind: z}}"), CLITE_EDOCUMENT,
+	  "'z' is no kind" },
+	{ L7("listener: {name: x, envoyConfig: {name: e}, priority: 0}"), CLITE_EDOCUMENT,
+	  "'0' is no priority: 1, the first, to 100" },
+	{ L7("listener: {name: x, envoyConfig: {name: e}, priority: 101}"), CLITE_EDOCUMENT,
+	  "is not a decimal number from 0 to 100" },
+	{ "  - toPorts: [{rules: {http: []}}]\n", CLITE_EDOCUMENT,
+	  "toPorts[0]: needs ports: what stands beside them is done for their packets" },
+	{ "  - toPorts: [{ports: [{port: 0}], rules: {http: []}}]\n", CLITE_EDOCUMENT,
+	  "ports[0]: port 0, all of them, is not allowed beside rules of layer 7" },
+	{ "  - toPorts: [{ports: [{port: 80, protocol: UDP}], rules: {http: []}}]\n",
+	  CLITE_EDOCUMENT, "is for TCP only" },
+	/* peers that others find */
+	{ "  - fromGroups: [{}]\n", CLITE_EDOCUMENT, "fromGroups[0]: needs a provider: aws" },
+	{ "  - fromGroups: [{aws: {region: [x]}}]\n", CLITE_EDOCUMENT, "aws.region: expected" },
+	{ "  - fromNodes: [x]\n", CLITE_EDOCUMENT, "fromNodes[0]: expected a map" },
+	{ "  - fromRequires: [x]\n", CLITE_EDOCUMENT, "fromRequires[0]: expected a map" },
+	{ "  - authentication: {}\n", CLITE_EDOCUMENT, "authentication: needs a mode" },
+	{ "  - authentication: {mode: maybe}\n", CLITE_EDOCUMENT, "'maybe' is no mode" },
+	{ "  - fromCIDRSet: [{cidrGroupRef: x, cidr: 10.0.0.0/8}]\n", CLITE_EDOCUMENT,
+	  "one of cidr, cidrGroupRef and cidrGroupSelector may stand here" },
+	{ "  - fromCIDRSet: [{cidrGroupRef: x, except: []}]\n", CLITE_EDOCUMENT,
+	  "combining except and cidrGroupRef is not allowed" },
+	{ "  egress:\n  - toFQDNs: [{}]\n", CLITE_EDOCUMENT,
+	  "toFQDNs[0]: needs one of matchName and matchPattern" },
+	{ "  egress:\n  - toFQDNs: [{matchName: 'a*'}]\n", CLITE_EDOCUMENT, "is no DNS name" },
+	{ "  egress:\n  - toFQDNs: [{matchPattern: 'a b'}]\n", CLITE_EDOCUMENT, "is no pattern" },
+	{ "  egress:\n  - toFQDNs: []\n    toCIDR: []\n", CLITE_EDOCUMENT, "combining toCIDR and" },
+	{ "  egress:\n  - toServices: [{}]\n", CLITE_EDOCUMENT,
+	  "toServices[0]: needs one of k8sService and k8sServiceSelector" },
+	{ "  egress:\n  - toServices: [{k8sService: {namespace: [x]}}]\n", CLITE_EDOCUMENT,
+	  "k8sService" },
+	{ "  egress:\n  - toServices: [{k8sService: {serviceName: x, namespace: [x]}}]\n",
+	  CLITE_EDOCUMENT, "k8sService.namespace: expected a string" },
+	{ "  egress:\n  - toServices: [{k8sServiceSelector: {}}]\n", CLITE_EDOCUMENT,
+	  "needs a selector" },
 	/* what it has only where rules allow */
 	{ "  egressDeny:\n  - toFQDNs: []\n", CLITE_EDOCUMENT,
 	  "t.yaml:8: spec.egressDeny[0].toFQDNs: unknown field" },
@@ -880,9 +918,11 @@ static const struct wrong wrong_rules[] = {
 	{ "  - fromEntities: [moon]\n", CLITE_EDOCUMENT,
 	  "spec.ingress[0].fromEntities[0]: 'moon' is no entity; these are: all, world, " },
 	/* ports */
-	{ "  - toPorts: [{ports: [{port: http}]}]\n", CLITE_EUNSUPPORTED,
-	  "t.yaml:7: spec.ingress[0].toPorts[0].ports[0].port: 'http' is a named port, which this "
-	  "library does not have: write its number" },
+	{ "  - toPorts: [{ports: [{port: http, endPort: 90}]}]\n", CLITE_EDOCUMENT,
+	  "t.yaml:7: spec.ingress[0].toPorts[0].ports[0].endPort: 'http' is a name, with which no "
+	  "range begins" },
+	{ "  - toPorts: [{ports: [{port: much-too-long-a-name}]}]\n", CLITE_EDOCUMENT,
+	  "is not a decimal number" },
 	{ "  - toPorts: [{ports: [{port: 99999}]}]\n", CLITE_EDOCUMENT,
 	  "port: '99999' is not a decimal number from 0 to 65535" },
 	{ "  - toPorts: [{ports: [{port: 65536}]}]\n", CLITE_EDOCUMENT, "is not a decimal number" },
@@ -1124,8 +1164,8 @@ START_TEST(mixed_rules_are_split)
 		{ .kind = CLITE_PEER_ENTITY, .entity = ENTITY_HEALTH },
 	};
 	struct port_range ports[] = {
-		{ IPPROTO_ICMP, 0, 45 },
-		{ IPPROTO_TCP, 80, 80 },
+		{ IPPROTO_ICMP, 0, 45, 0, NULL },
+		{ IPPROTO_TCP, 80, 80, 0, NULL },
 	};
 	struct rule one = {
 		.direction = CLITE_EGRESS, .peers = peers, .npeers = 3, .ports = ports, .nports = 2
@@ -1166,40 +1206,143 @@ START_TEST(everybody_and_everything)
 }
 END_TEST
 
+/* ---- what L3 and L4 cannot do is kept ------------------------------------------------ */
+
+static const struct {
+	const char *text; /* behind HEAD */
+	enum need need;
+	uint32_t line;
+} beyond[] = {
+	{ "  ingress:\n" L7("rules: {http: [{method: GET, path: '/a$', host: x, headers: ['A: b'], "
+			    "headerMatches: [{name: x, value: v, mismatch: ADD, secret: {name: z, "
+			    "namespace: m}}]}]}"),
+	  NEED_HTTP, 7 },
+	{ "  ingress:\n" L7("rules: {http: []}"), NEED_HTTP, 7 },
+	{ "  ingress:\n  - {}\n" L7("rules: {kafka: [{role: consume, topic: t, clientID: c, "
+				     "apiVersion: '0'}]}"),
+	  NEED_KAFKA, 8 },
+	{ "  ingress:\n" L7("rules: {l7proto: r2d2, l7: [{cmd: READ}]}"), NEED_L7, 7 },
+	{ "  egress:\n" L7("rules: {dns: [{matchPattern: '*.x.org'}]}"), NEED_DNS, 7 },
+	{ "  egress:\n" L7("serverNames: [x.org]"), NEED_TLS, 7 },
+	{ "  egress:\n" L7("originatingTLS: {secret: {name: s, namespace: m}, trustedCA: c}"),
+	  NEED_TLS, 7 },
+	{ "  egress:\n" L7("terminatingTLS: {secret: {name: s}, certificate: c, privateKey: k}, "
+			   "rules: {http: [{}]}"),
+	  NEED_HTTP, 7 },
+	{ "  egress:\n" L7("listener: {name: l, priority: 7, envoyConfig: {name: e, kind: "
+			   "CiliumEnvoyConfig}}"),
+	  NEED_LISTENER, 7 },
+	{ "  egress:\n  - toPorts:\n    - ports: [{port: 80}, {port: 81}]\n      rules: {http: [{}]}\n"
+	  "    - ports: [{port: 443}]\n    - ports: [{port: 90}]\n      rules: {kafka: []}\n",
+	  NEED_HTTP, 7 },
+	{ "  ingress:\n  - authentication: {mode: required}\n    fromEndpoints: [{}]\n", NEED_AUTH,
+	  7 },
+	{ "  ingress:\n  - authentication: {mode: test-always-fail}\n", NEED_AUTH, 7 },
+	{ "  ingress:\n  - authentication: {mode: disabled}\n    fromEndpoints: [{}]\n", NEED_NONE,
+	  0 },
+	{ "  egress:\n  - toFQDNs: [{matchName: x.org}, {matchPattern: '*'}]\n", NEED_FQDN, 7 },
+	{ "  egress:\n  - toNodes: [{matchLabels: {a: b}}]\n", NEED_NODES, 7 },
+	{ "  ingress:\n  - fromGroups: [{aws: {labels: {a: b}, securityGroupsIds: [sg], region: r, "
+	  "securityGroupsNames: [m]}}]\n",
+	  NEED_GROUPS, 7 },
+	{ "  ingress:\n  - fromCIDRSet: [{cidr: 10.0.0.0/8}, {cidrGroupRef: g}, {cidr: 1.0.0.0/8}]\n",
+	  NEED_CIDR_GROUPS, 7 },
+	{ "  egress:\n  - toCIDRSet: [{cidrGroupSelector: {matchLabels: {a: b}}}]\n",
+	  NEED_CIDR_GROUPS, 7 },
+	/* these are done here */
+	{ "  egress:\n  - toServices: [{k8sService: {serviceName: a, namespace: b}}, {k8sService: "
+	  "{serviceName: a}}, {k8sServiceSelector: {selector: {matchLabels: {a: b}}, namespace: c}}, "
+	  "{k8sServiceSelector: {selector: {}}}]\n    toPorts: [{ports: [{port: 1}]}]\n",
+	  NEED_NONE, 0 },
+	{ "  ingress:\n  - fromRequires: [{matchLabels: {a: b}}]\n  - fromEndpoints: [{}]\n"
+	  "    fromRequires: [{matchLabels: {c: d}}]\n",
+	  NEED_NONE, 0 },
+	{ "  ingressDeny:\n  - toPorts: [{ports: [{port: HTTP}, {port: dns, protocol: UDP}]}]\n",
+	  NEED_NONE, 0 },
+	{ "  description: some\n  labels: [{key: a, value: b}, 'x:y=z']\n  log: {value: hey}\n"
+	  "  ingress: []\n",
+	  NEED_NONE, 0 },
+};
+
+START_TEST(kept)
+{
+	_cleanup_result_ struct result r = {};
+	_cleanup_buf_ struct buf b = {};
+	uint32_t line;
+
+	buf_printf(&b, "%s%s", HEAD, beyond[_i].text);
+	read_ok(b.data, &r);
+	ck_assert_int_eq(policy_lacks(r.v[0], 0, &line), beyond[_i].need);
+	ck_assert_uint_eq(line, beyond[_i].line);
+	/* with everything there it can be enforced */
+	ck_assert_int_eq(policy_lacks(r.v[0], UINT32_MAX, &line), NEED_NONE);
+	expect_round_trip(r.v[0]);
+}
+END_TEST
+
+START_TEST(kept_values)
+{
+	_cleanup_result_ struct result r = {};
+	const struct rule *one;
+
+	read_ok(HEAD "  egress:\n"
+		     "  - toPorts:\n    - ports: [{port: Web}, {port: 81}]\n"
+		     "      rules: {http: [{path: \"/\\\"\", method: GET}]}\n"
+		     "      listener: {name: l, priority: 100, envoyConfig: {name: e}}\n"
+		     "    - ports: [{port: 443}]\n"
+		     "  - toFQDNs: [{matchName: x.org}]\n",
+		&r);
+	one = rule(&r, 0);
+	ck_assert_uint_eq(one->nredirects, 1);
+	ck_assert_uint_eq(one->redirects[0].needs, 1u << NEED_HTTP | 1u << NEED_LISTENER);
+	ck_assert_uint_eq(one->redirects[0].priority, 28);
+	ck_assert_str_eq(one->redirects[0].listener, "l");
+	ck_assert_str_eq(one->redirects[0].json,
+			 "{\"rules\": {\"http\": [{\"path\": \"/\\\"\", \"method\": \"GET\"}]}, "
+			 "\"listener\": {\"name\": \"l\", \"priority\": 100, "
+			 "\"envoyConfig\": {\"name\": \"e\"}}}");
+	ck_assert_uint_eq(one->ports[0].redirect, 1);
+	ck_assert_str_eq(one->ports[0].name, "web");
+	ck_assert_uint_eq(one->ports[1].redirect, 1);
+	ck_assert_uint_eq(one->ports[2].redirect, 0);
+	ck_assert_str_eq(rule(&r, 1)->peers[0].json, "{\"matchName\": \"x.org\"}");
+}
+END_TEST
+
 /* ---- documents of the Cilium project ----------------------------------------------- */
 
 static const struct {
 	const char *file;
-	int code; /* 0: it is read */
+	enum need need; /* what must be there for it to be enforced */
 	size_t policies;
 } samples[] = {
-	{ "getting-started-l3-l4-policy.yaml", 0, 1 },
-	{ "host-demo-host-policy.yaml", CLITE_EUNSUPPORTED, 0 },
-	{ "kubernetes-clusterwide-wildcard-from-endpoints.yaml", 0, 1 },
-	{ "kubernetes-namespace-isolate-namespaces.yaml", 0, 2 },
-	{ "kubernetes-namespace-namespace-policy.yaml", 0, 1 },
-	{ "l3-cidr-cidr.yaml", 0, 1 },
-	{ "l3-egress-default-deny-egress-default-deny.yaml", 0, 1 },
-	{ "l3-entities-from_world_deny.yaml", 0, 1 },
-	{ "l3-entities-host.yaml", 0, 1 },
-	{ "l3-entities-world.yaml", 0, 1 },
-	{ "l3-fqdn-fqdn.yaml", CLITE_EUNSUPPORTED, 0 },
-	{ "l3-ingress-allow-all-ingress-allow-all.yaml", 0, 1 },
-	{ "l3-match-expressions-or-statement.yaml", 0, 1 },
-	{ "l3-requires-requires.yaml", CLITE_EUNSUPPORTED, 0 },
-	{ "l3-service-service.yaml", CLITE_EUNSUPPORTED, 0 },
-	{ "l3-simple-l3.yaml", 0, 1 },
-	{ "l3-simple-l3_egress.yaml", 0, 1 },
-	{ "l4-icmp.yaml", 0, 1 },
-	{ "l4-init.yaml", 0, 1 },
-	{ "l4-l3_l4_combined.yaml", 0, 1 },
-	{ "l4-l4.yaml", 0, 1 },
-	{ "l4-l4_port_range.yaml", 0, 1 },
-	{ "l7-dns-dns.yaml", CLITE_EUNSUPPORTED, 0 },
-	{ "l7-http-http.yaml", CLITE_EUNSUPPORTED, 0 },
-	{ "l7-kafka-kafka.yaml", CLITE_EUNSUPPORTED, 0 },
-	{ "rules-and-statement.json", 0, 1 },
-	{ "rules-l4.json", 0, 1 },
+	{ "getting-started-l3-l4-policy.yaml", NEED_NONE, 1 },
+	{ "host-demo-host-policy.yaml", NEED_HOST, 1 },
+	{ "kubernetes-clusterwide-wildcard-from-endpoints.yaml", NEED_NONE, 1 },
+	{ "kubernetes-namespace-isolate-namespaces.yaml", NEED_NONE, 2 },
+	{ "kubernetes-namespace-namespace-policy.yaml", NEED_NONE, 1 },
+	{ "l3-cidr-cidr.yaml", NEED_NONE, 1 },
+	{ "l3-egress-default-deny-egress-default-deny.yaml", NEED_NONE, 1 },
+	{ "l3-entities-from_world_deny.yaml", NEED_NONE, 1 },
+	{ "l3-entities-host.yaml", NEED_NONE, 1 },
+	{ "l3-entities-world.yaml", NEED_NONE, 1 },
+	{ "l3-fqdn-fqdn.yaml", NEED_DNS, 1 },
+	{ "l3-ingress-allow-all-ingress-allow-all.yaml", NEED_NONE, 1 },
+	{ "l3-match-expressions-or-statement.yaml", NEED_NONE, 1 },
+	{ "l3-requires-requires.yaml", NEED_NONE, 1 },
+	{ "l3-service-service.yaml", NEED_NONE, 1 },
+	{ "l3-simple-l3.yaml", NEED_NONE, 1 },
+	{ "l3-simple-l3_egress.yaml", NEED_NONE, 1 },
+	{ "l4-icmp.yaml", NEED_NONE, 1 },
+	{ "l4-init.yaml", NEED_NONE, 1 },
+	{ "l4-l3_l4_combined.yaml", NEED_NONE, 1 },
+	{ "l4-l4.yaml", NEED_NONE, 1 },
+	{ "l4-l4_port_range.yaml", NEED_NONE, 1 },
+	{ "l7-dns-dns.yaml", NEED_DNS, 1 },
+	{ "l7-http-http.yaml", NEED_HTTP, 1 },
+	{ "l7-kafka-kafka.yaml", NEED_KAFKA, 1 },
+	{ "rules-and-statement.json", NEED_NONE, 1 },
+	{ "rules-l4.json", NEED_NONE, 1 },
 };
 
 static void read_file(const char *dir, const char *file, struct buf *b)
@@ -1227,11 +1370,14 @@ START_TEST(sample)
 
 	read_file(getenv("CLITE_POLICY_SAMPLES"), samples[_i].file, &b);
 	code = document_read(b.data, b.len, samples[_i].file, NULL, &r.v, &r.n, &err);
-	ck_assert_msg(code == -samples[_i].code, "%s: %d: %s", samples[_i].file, code,
-		      err.text ? err.text : "");
+	ck_assert_msg(code == 0, "%s: %d: %s", samples[_i].file, code, err.text ? err.text : "");
 	ck_assert_uint_eq(r.n, samples[_i].policies);
-	for (size_t i = 0; i < r.n; i++)
+	for (size_t i = 0; i < r.n; i++) {
+		uint32_t line;
+
+		ck_assert_int_eq(policy_lacks(r.v[i], 0, &line), samples[_i].need);
 		expect_round_trip(r.v[i]);
+	}
 }
 END_TEST
 
@@ -1282,6 +1428,8 @@ static void add_meaning(Suite *s)
 	tcase_add_test(t, single_document_keeps_the_whole_text);
 	tcase_add_test(t, mixed_rules_are_split);
 	tcase_add_test(t, everybody_and_everything);
+	tcase_add_loop_test(t, kept, 0, ARRAY_SIZE(beyond));
+	tcase_add_test(t, kept_values);
 	suite_add_tcase(s, t);
 }
 

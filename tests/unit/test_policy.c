@@ -69,8 +69,8 @@ static void fill_ingress(struct rule *r)
 	r->peers[1].nexcept = 2;
 	r->peers[2].kind = CLITE_PEER_ENTITY;
 	r->peers[2].entity = ENTITY_REMOTE_NODE;
-	r->ports[0] = (struct port_range){ IPPROTO_TCP, 80, 443 };
-	r->ports[1] = (struct port_range){ 0, 0, 65535 };
+	r->ports[0] = (struct port_range){ IPPROTO_TCP, 80, 443, 0, NULL };
+	r->ports[1] = (struct port_range){ 0, 0, 65535, 0, NULL };
 }
 
 static struct policy *sample(void)
@@ -369,7 +369,11 @@ START_TEST(blob_with_any_byte_changed)
 }
 END_TEST
 
-#define HEAD "CLP\1\2n\0\0" /* name "n", no filename, revision 0; then parts */
+#define HEAD "CLP\2\2n\0\0" /* name "n", no filename, revision 0; then parts */
+/* one part: no subject, no default deny, no remarks; one rule, whose direction, action,
+ * flags, peers, redirects and ports follow */
+#define RULE "\1\0\0\0\0\0\0\0\1"
+#define TAIL "\0\0\0\0\0" /* no requires, no auth; line, index, cookie */
 
 static const struct {
 	const char *what;
@@ -392,18 +396,25 @@ static const struct {
 	LIE("an operator that is none", "\1\1\0\2"
 					"a\4\0\0\0\0\0"),
 	LIE("a default deny that is none", "\1\0\3\0\0"),
-	LIE("direction 0", "\1\0\0\0\1\0\0\3\0\0\0\0\0"),
-	LIE("direction 3", "\1\0\0\0\1\3\0\3\0\0\0\0\0"),
-	LIE("an action that is none", "\1\0\0\0\1\1\2\3\0\0\0\0\0"),
-	LIE("flags that are none", "\1\0\0\0\1\1\0\4\0\0\0\0\0"),
-	LIE("a kind of peer that is none", "\1\0\0\0\1\1\0\0\1\0\0\0\0\0\0\0"),
-	LIE("an entity that is none", "\1\0\0\0\1\1\0\0\1\3\x0d\0\0\0\0"),
-	LIE("a family that is none", "\1\0\0\0\1\1\0\0\1\2\5\0\0\0\0\0\0"),
-	LIE("33 bits of IPv4", "\1\0\0\0\1\1\0\0\1\2\4\x21\x0a\0\0\0\0\0\0\0\0\0\0"),
-	LIE("bits beyond the length", "\1\0\0\0\1\1\0\0\1\2\4\7\x0b\0\0\0\0\0\0"),
-	LIE("an except outside", "\1\0\0\0\1\1\0\0\1\2\4\x08\x0a\1\4\x08\x0b\0\0\0\0"),
-	LIE("a range that ends before it begins", "\1\0\0\0\1\1\0\1\0\1\6\2\1\0\0\0"),
-	LIE("port 65536", "\1\0\0\0\1\1\0\1\0\1\6\0\x80\x80\4\0\0\0"),
+	LIE("a flag of nodes that is none", "\1\0\0\0\2\0\0\0\0"),
+	LIE("direction 0", RULE "\0\0\3\0\0\0" TAIL),
+	LIE("direction 3", RULE "\3\0\3\0\0\0" TAIL),
+	LIE("an action that is none", RULE "\1\2\3\0\0\0" TAIL),
+	LIE("flags that are none", RULE "\1\0\4\0\0\0" TAIL),
+	LIE("a kind of peer that is none", RULE "\1\0\0\1\0\0\0\0" TAIL),
+	LIE("a kind of peer of resolved rules", RULE "\1\0\0\1\6\0\0\0" TAIL),
+	LIE("an entity that is none", RULE "\1\0\0\1\3\x0d\0\0" TAIL),
+	LIE("a need that is none", RULE "\1\0\0\1\5\0\2x\0\0" TAIL),
+	LIE("a need of later", RULE "\1\0\0\1\5\x20\2x\0\0" TAIL),
+	LIE("a family that is none", RULE "\1\0\0\1\2\5\0\0\0\0" TAIL),
+	LIE("33 bits of IPv4", RULE "\1\0\0\1\2\4\x21\x0a\0\0\0\0\0\0\0" TAIL),
+	LIE("bits beyond the length", RULE "\1\0\0\1\2\4\7\x0b\0\0\0" TAIL),
+	LIE("an except outside", RULE "\1\0\0\1\2\4\x08\x0a\1\4\x08\x0b\0\0" TAIL),
+	LIE("a range that ends before it begins", RULE "\1\0\1\0\0\1\6\2\1\0\0" TAIL),
+	LIE("port 65536", RULE "\1\0\1\0\0\1\6\0\x80\x80\4\0\0" TAIL),
+	LIE("a redirect that is not there", RULE "\1\0\1\0\0\1\6\1\2\1\0" TAIL),
+	LIE("a named port with a number", RULE "\1\0\1\0\0\1\6\1\2\0\2x" TAIL),
+	LIE("an authentication that is none", RULE "\1\0\3\0\0\0" "\0\4\0\0\0"),
 };
 
 START_TEST(blob_lies_are_refused)
@@ -419,8 +430,8 @@ END_TEST
 /* The same bytes without the lie, so that the cases above test what they say. */
 START_TEST(blob_by_hand)
 {
-	static const char truth[] = HEAD
-		"\1\0\0\0\1\1\0\0\1\2\4\x08\x0a\1\4\x0c\x0a\x10\1\6\1\2\0\0\0";
+	static const char truth[] =
+		HEAD RULE "\1\0\0\1\2\4\x08\x0a\1\4\x0c\x0a\x10\0\1\6\1\2\0\0" TAIL;
 	_cleanup_(policy_freep) struct policy *q = NULL;
 	char text[PREFIX_STR];
 
@@ -441,7 +452,7 @@ START_TEST(write_as_people_would)
 		{ .direction = CLITE_INGRESS, .action = CLITE_ALLOW, .any_port = true },
 		{ .direction = CLITE_EGRESS, .action = CLITE_DENY, .any_peer = true },
 	};
-	struct port_range ports[] = { { IPPROTO_UDP, 53, 53 } };
+	struct port_range ports[] = { { IPPROTO_UDP, 53, 53, 0, NULL } };
 	struct part part = { .rules = rules, .nrules = 2 };
 	struct policy p = { .name = (char[]){ "a \"name\"" }, .parts = &part, .nparts = 1 };
 	_cleanup_buf_ struct buf b = {};
@@ -484,10 +495,10 @@ START_TEST(write_as_people_would)
 END_TEST
 
 static const struct port_range unwritable[] = {
-	{ 47, 0, 65535 },	  /* GRE has no name there */
-	{ IPPROTO_TCP, 0, 0 },	  /* 0 stands for all */
-	{ IPPROTO_TCP, 2, 1 },	  /* no range */
-	{ IPPROTO_ICMP, 0, 256 }, /* no type */
+	{ 47, 0, 65535, 0, NULL },	  /* GRE has no name there */
+	{ IPPROTO_TCP, 0, 0, 0, NULL },	  /* 0 stands for all */
+	{ IPPROTO_TCP, 2, 1, 0, NULL },	  /* no range */
+	{ IPPROTO_ICMP, 0, 256, 0, NULL }, /* no type */
 };
 
 START_TEST(write_refuses_what_no_document_can_say)
