@@ -65,12 +65,14 @@ class NoRootTest(unittest.TestCase):
             "metadata": {"name": "web"}, "spec": {"endpointSelector": {}, "ingress": [{}]}}), 1)
 
     def test_validate_says_where(self):
-        for field, error, code in (("fromNowhere", cl.DocumentError, 4501),
-                                   ("fromNodes", cl.Unsupported, 4502)):
-            with self.subTest(field), self.assertRaises(error) as caught:
-                cl.validate(DOCUMENT.replace("fromEndpoints", field), filename="web.yaml")
+        for old, new, error, code in (
+                ("fromEndpoints", "fromNowhere", cl.DocumentError, 4501),
+                ("kind: CiliumNetworkPolicy", "kind: CiliumEgressGatewayPolicy", cl.Unsupported,
+                 4502)):
+            with self.subTest(new), self.assertRaises(error) as caught:
+                cl.validate(DOCUMENT.replace(old, new), filename="web.yaml")
             self.assertEqual((caught.exception.errno, caught.exception.code), (code, code))
-            self.assertRegex(str(caught.exception), rf"^web\.yaml:7\b.*{field}")
+            self.assertRegex(str(caught.exception), rf"^web\.yaml:\d+: .*{new.split()[-1]}")
         for text in (b"spec: [", b"spec: {a: \x00}", b"\xff\xfe\xff", ""):
             with self.subTest(text), self.assertRaises(cl.DocumentError) as caught:
                 cl.validate(text, filename="x.yaml")

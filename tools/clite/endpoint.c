@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,6 +55,28 @@ static json_t *networking_json(const struct clite_endpoint_info *ep)
 	return networking;
 }
 
+/* As Cilium's agent shows them. */
+static json_t *ports_json(const struct clite_endpoint_info *ep)
+{
+	json_t *list = json_new_array();
+
+	for (size_t i = 0; ep->ports[i]; i++) {
+		const char *equals = strchr(ep->ports[i], '='), *slash = strchr(ep->ports[i], '/');
+		_cleanup_free_ char *name = xstrdup(ep->ports[i]);
+		_cleanup_free_ char *protocol = xstrdup(slash + 1);
+		json_t *port = json_new_object();
+
+		name[equals - ep->ports[i]] = '\0';
+		for (char *c = protocol; *c; c++)
+			*c = (char)toupper((unsigned char)*c);
+		json_put_text(port, "name", name);
+		json_put_number(port, "port", strtoul(equals + 1, NULL, 10));
+		json_put_text(port, "protocol", protocol);
+		json_add(list, port);
+	}
+	return list;
+}
+
 static json_t *endpoint_json(const struct clite_endpoint_info *ep)
 {
 	json_t *endpoint = json_new_object(), *status = json_new_object();
@@ -70,6 +93,7 @@ static json_t *endpoint_json(const struct clite_endpoint_info *ep)
 	json_put(labels, "security-relevant", json_labels(ep->labels));
 	json_put(status, "labels", labels);
 	json_put(status, "networking", networking_json(ep));
+	json_put(status, "namedPorts", ports_json(ep));
 	json_put_text(realized, "policy-enabled", policy_enabled(ep));
 	json_put(policy, "realized", realized);
 	json_put(status, "policy", policy);
@@ -203,7 +227,7 @@ int cmd_endpoint_get(struct cli *cli)
 
 int cmd_endpoint_add(struct cli *cli)
 {
-	_cleanup_strings_ struct strings labels = { 0 };
+	_cleanup_strings_ struct strings labels = { 0 }, ports = { 0 };
 	struct clite_endpoint_opts opts = { .sz = sizeof(opts) };
 	const struct clite_endpoint_info *ep;
 	uint32_t id;
@@ -229,11 +253,15 @@ int cmd_endpoint_add(struct cli *cli)
 		case 'l':
 			strings_add(&labels, cli->value);
 			break;
+		case OPT_PORT:
+			strings_add(&ports, cli->value);
+			break;
 		}
 	}
 	if (!opts.ipv4 && !opts.ipv6)
 		usage_error(cli, "an address is missing: --ipv4, --ipv6 or both");
 	opts.labels = (const char *const *)labels.items;
+	opts.ports = (const char *const *)ports.items;
 	r = cli_open(cli);
 	if (r)
 		return r;

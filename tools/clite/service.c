@@ -118,6 +118,7 @@ static json_t *flags_json(const struct clite_service_info *svc)
 	}
 	json_put_text(flags, "name", slash ? slash + 1 : svc->name);
 	json_put_text(flags, "type", "ClusterIP");
+	json_put(flags, "labels", json_labels(svc->labels));
 	return flags;
 }
 
@@ -319,7 +320,7 @@ static void split(struct strings *list, const char *text)
 
 /* What was typed, before it is put together. */
 struct update {
-	struct strings backends, weights, states;
+	struct strings backends, weights, states, labels;
 	struct frontend *addresses;
 	struct clite_backend *parsed;
 	bool backends_given;
@@ -334,6 +335,7 @@ static void update_clear(struct update *u)
 	strings_clear(&u->backends);
 	strings_clear(&u->weights);
 	strings_clear(&u->states);
+	strings_clear(&u->labels);
 }
 #define _cleanup_update_ _cleanup_(update_clear)
 
@@ -415,6 +417,9 @@ static void update_options(struct cli *cli, struct clite_service_opts *opts, str
 		case OPT_NAME:
 			opts->name = cli->value;
 			break;
+		case 'l':
+			strings_add(&u->labels, cli->value);
+			break;
 		case OPT_ALGORITHM:
 			opts->algorithm = algorithm_arg(cli, cli->value);
 			break;
@@ -444,6 +449,7 @@ int cmd_service_update(struct cli *cli)
 	opts.protocol = frontend.protocol;
 	opts.backends = u.parsed;
 	opts.nbackends = u.backends.n;
+	opts.labels = (const char *const *)u.labels.items;
 	r = cli_open(cli);
 	if (r)
 		return r;

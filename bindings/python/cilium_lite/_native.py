@@ -183,6 +183,7 @@ class clite_endpoint_opts(Structure):
         ("mac", c_char_p),
         ("id", c_uint32),
         ("reserved", c_uint32),
+        ("ports", POINTER(c_char_p)),
     ]
 
 
@@ -200,6 +201,7 @@ class clite_endpoint_info(Structure):
         ("ipv6", c_char_p),
         ("mac", c_char_p),
         ("labels", POINTER(c_char_p)),
+        ("ports", POINTER(c_char_p)),
     ]
 
 
@@ -351,6 +353,7 @@ class clite_service_opts(Structure):
         ("port", c_uint16),
         ("reserved", c_uint16),
         ("id", c_uint32),
+        ("labels", POINTER(c_char_p)),
     ]
 
 
@@ -366,6 +369,7 @@ class clite_service_info(Structure):
         ("name", c_char_p),
         ("backends", POINTER(clite_backend)),
         ("nbackends", c_size_t),
+        ("labels", POINTER(c_char_p)),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import ipaddress
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Tuple, Union
 
 from . import _native
 from ._core import (AddressLike, Arena, LabelsLike, decode, decode_address, decode_strings, encode,
@@ -30,6 +30,7 @@ class Endpoint:
     ipv6: Optional[ipaddress.IPv6Address]
     mac: str  # "" if it is not known yet
     labels: Tuple[str, ...]  # sorted, with sources
+    ports: Tuple[str, ...]  # names of its ports for policies: "http=80/tcp"
     ingress_enforced: bool  # some policy is in force for what comes to it
     egress_enforced: bool  # some policy is in force for what it sends
     context: Context = dataclasses.field(repr=False, compare=False)
@@ -60,13 +61,15 @@ class Endpoints:
             ipv6=decode_address(c.ipv6),  # type: ignore[arg-type]
             mac=decode(c.mac),
             labels=decode_strings(c.labels),
+            ports=decode_strings(c.ports),
             ingress_enforced=bool(c.ingress_enforced),
             egress_enforced=bool(c.egress_enforced),
             context=self._context)
 
     def add(self, device: str, *, ipv4: Optional[AddressLike] = None,
             ipv6: Optional[AddressLike] = None, labels: LabelsLike = (),
-            name: Optional[str] = None, mac: Optional[str] = None, id: int = 0) -> Endpoint:
+            name: Optional[str] = None, mac: Optional[str] = None, id: int = 0,
+            ports: Sequence[str] = ()) -> Endpoint:
         """Add the workload behind a device: from the return on its packets are policed.
 
         device  name of the host-side device (veth, tap) in this network namespace
@@ -76,7 +79,10 @@ class Endpoints:
         name    for people and events; default: the device's
         mac     hardware address inside the workload; default: found or learned
         id      wanted number; 0: the next free one
+        ports   names of its ports for policies, such as "http=80" or "dns=53/udp"
         """
+        if isinstance(ports, (str, bytes)):
+            raise TypeError(f"ports must be a list of names, not one {ports!r}")
         arena = Arena()
         texts = [encode(label, "a label") for label in label_list(labels)]
         opts = _native.clite_endpoint_opts(
@@ -86,7 +92,8 @@ class Endpoints:
             ipv6=encode_address_optional(ipv6, "ipv6"),
             labels=arena.strings(texts),
             mac=encode_optional(mac, "mac"),
-            id=unsigned(id, 32, "id"))
+            id=unsigned(id, 32, "id"),
+            ports=arena.strings([encode(port, "a port") for port in ports]))
         core = self._context._core
         return self[core.number(core.lib.clite_endpoint_add, encode(device, "device"),
                                 ctypes.byref(opts))]

@@ -8,8 +8,8 @@ import ipaddress
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, List, Optional, Tuple, Union
 
 from . import _native
-from ._core import (AddressLike, Arena, IPAddress, decode, encode_address, encode_optional,
-                    enumerated, named, unsigned)
+from ._core import (AddressLike, Arena, IPAddress, LabelsLike, decode, decode_strings, encode,
+                    encode_address, encode_optional, enumerated, label_list, named, unsigned)
 from ._errors import NotFound
 from .enums import Algorithm, BackendState, Protocol
 
@@ -54,6 +54,7 @@ class Service:
     protocol: Union[Protocol, int]
     algorithm: Union[Algorithm, int]
     backends: Tuple[Backend, ...]
+    labels: Tuple[str, ...]  # sorted, with sources
     context: Context = dataclasses.field(repr=False, compare=False)
 
     def delete(self) -> None:
@@ -82,20 +83,22 @@ class Services:
             backends=tuple(Backend(ipaddress.ip_address(decode(b.address)), b.port, b.weight,
                                    named(b.state, BackendState))
                            for b in c.backends[:c.nbackends]) if c.nbackends else (),
+            labels=decode_strings(c.labels),
             context=self._context)
 
     def update(self, address: AddressLike, port: int,
                protocol: Union[Protocol, int, str] = Protocol.TCP, *,
                backends: Iterable[BackendLike] = (),
                algorithm: Union[Algorithm, int, str] = Algorithm.RANDOM,
-               name: Optional[str] = None, id: int = 0) -> Service:
+               name: Optional[str] = None, id: int = 0, labels: LabelsLike = ()) -> Service:
         """Make a service, or change the one of this address, port and protocol: at once and whole.
 
         backends   Backend objects, tuples of its members such as ("10.0.0.2", 8080), or
                    plain addresses; none: packets are dropped
         algorithm  "random" or "maglev"
-        name       for people and events
+        name       for people, events and policies: "namespace/name"
         id         wanted number of a new service; 0: the next free one
+        labels     for selectors of services in policies; as those of endpoints
         """
         arena = Arena()
         array = [_backend(b)._fill() for b in backends]
@@ -108,7 +111,8 @@ class Services:
             protocol=enumerated(protocol, Protocol, "protocol"),
             algorithm=enumerated(algorithm, Algorithm, "algorithm"),
             port=unsigned(port, 16, "port"),
-            id=unsigned(id, 32, "id"))
+            id=unsigned(id, 32, "id"),
+            labels=arena.strings([encode(label, "a label") for label in label_list(labels)]))
         core = self._context._core
         return self[core.number(core.lib.clite_service_update, ctypes.byref(opts))]
 
