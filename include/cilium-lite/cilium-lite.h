@@ -38,6 +38,7 @@
 #include <cilium-lite/event.h>
 #include <cilium-lite/identity.h>
 #include <cilium-lite/policy.h>
+#include <cilium-lite/rehearse.h>
 #include <cilium-lite/service.h>
 #include <cilium-lite/version.h>
 

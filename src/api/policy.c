@@ -5,6 +5,7 @@
 
 #include "api/ctx.h"
 #include "api/rules.h"
+#include "api/txn.h"
 #ifdef HAVE_YAML
 #include "model/document.h"
 #endif
@@ -208,9 +209,12 @@ static int by_name(const void *a, const void *b)
 	return strcmp((*(struct policy *const *)a)->name, (*(struct policy *const *)b)->name);
 }
 
-/* The list that is to be in force: what is, less what the transaction replaces or
- * deletes, plus what it puts. */
-static int list_make(const struct clite_txn *txn, struct policy ***ret, size_t *ret_n)
+struct clite_ctx *txn_ctx(const struct clite_txn *txn)
+{
+	return txn->ctx;
+}
+
+int txn_list(const struct clite_txn *txn, struct policy ***ret, size_t *ret_n)
 {
 	const struct state *st = &txn->ctx->st;
 	struct policy **list = calloc(st->npolicies + txn->n ?: 1, sizeof(struct policy *));
@@ -240,7 +244,7 @@ int clite_txn_commit(struct clite_txn *txn)
 
 	if (r)
 		return r;
-	r = list_make(txn, &list, &n);
+	r = txn_list(txn, &list, &n);
 	if (!r)
 		r = policies_commit(&txn->ctx->st, list, n, &txn->ctx->err);
 	r = ctx_end(txn->ctx, r);
@@ -372,16 +376,17 @@ static const struct rule *rule_in(const struct policy *p, uint32_t cookie)
 	return NULL;
 }
 
-const struct clite_rule_info *ctx_rule(struct clite_ctx *ctx, uint32_t cookie)
+bool rule_info_find(struct policy *const *policies, size_t n, uint32_t cookie,
+		    struct clite_rule_info *ret)
 {
-	for (size_t i = 0; cookie && i < ctx->st.npolicies; i++) {
-		const struct policy *p = ctx->st.policies[i];
+	for (size_t i = 0; cookie && i < n; i++) {
+		const struct policy *p = policies[i];
 		const struct rule *rule = rule_in(p, cookie);
 
 		if (!rule)
 			continue;
-		ctx->rule = (struct clite_rule_info){
-			.sz = sizeof(ctx->rule),
+		*ret = (struct clite_rule_info){
+			.sz = sizeof(*ret),
 			.policy = p->name,
 			.filename = p->filename ?: "",
 			.cookie = cookie,
@@ -390,9 +395,16 @@ const struct clite_rule_info *ctx_rule(struct clite_ctx *ctx, uint32_t cookie)
 			.action = rule->action,
 			.index = rule->index,
 		};
-		return &ctx->rule;
+		return true;
 	}
-	return NULL;
+	return false;
+}
+
+const struct clite_rule_info *ctx_rule(struct clite_ctx *ctx, uint32_t cookie)
+{
+	return rule_info_find(ctx->st.policies, ctx->st.npolicies, cookie, &ctx->rule) ?
+		       &ctx->rule :
+		       NULL;
 }
 
 int clite_rule_get(struct clite_ctx *ctx, uint32_t cookie, const struct clite_rule_info **ret)

@@ -335,12 +335,13 @@ static void take_back(struct commit *c)
 }
 
 /* A policy that L3 and L4 alone cannot enforce is no policy half enforced: it is none. */
-static int policies_check(const struct commit *c, struct errtext *err)
+int policies_check(const struct state *st, struct policy *const *policies, size_t n,
+		   struct errtext *err)
 {
-	for (size_t i = 0; i < c->npolicies; i++) {
-		const struct policy *p = c->policies[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct policy *p = policies[i];
 		uint32_t line;
-		enum need need = policy_lacks(p, c->st->parts, &line);
+		enum need need = policy_lacks(p, st->parts, &line);
 
 		if (need == NEED_NONE)
 			continue;
@@ -382,7 +383,7 @@ int policies_commit(struct state *st, struct policy **policies, size_t n, struct
 	struct commit c = { .st = st, .policies = policies, .npolicies = n };
 	struct policy **list = calloc(n ?: 1, sizeof(struct policy *));
 	struct dp_control *ctl = st->dp->control;
-	int r = list ? policies_check(&c, err) : -ENOMEM;
+	int r = list ? policies_check(st, policies, n, err) : -ENOMEM;
 
 	if (!r)
 		r = tables_load(st, err);

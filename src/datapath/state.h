@@ -156,6 +156,9 @@ int device_remove(struct state *st, uint32_t ifindex, struct errtext *err);
  * policies have id 0 and are numbered here; on success the list and those that
  * are new belong to the state, and old ones that are not in it are freed. */
 int policies_commit(struct state *st, struct policy **policies, size_t n, struct errtext *err);
+/* Can they be enforced? -CLITE_EUNSUPPORTED, with what is needed. */
+int policies_check(const struct state *st, struct policy *const *policies, size_t n,
+		   struct errtext *err);
 /* Endpoints or services are others: what policies say by their names is resolved
  * anew. */
 int policies_follow(struct state *st, struct errtext *err);

@@ -8,6 +8,8 @@
 #include <cilium-lite/policy.h>
 #include <netinet/in.h>
 
+#include "model/judge.h"
+
 /* ---- sets of rules: sorted indices, numbered in order of appearance ----------- */
 
 struct set {
@@ -200,49 +202,6 @@ int ruleset_cmp(const struct ruleset *a, const struct ruleset *b)
 	return 0;
 }
 
-/* ---- what a rule is ---------------------------------------------------------------- */
-
-/* Ports that leave nothing out are none. */
-static bool any_port(const struct rule *r)
-{
-	if (r->any_port)
-		return true;
-	for (size_t i = 0; i < r->nports; i++)
-		if (!r->ports[i].protocol && !r->ports[i].first && r->ports[i].last == 65535)
-			return true;
-	return false;
-}
-
-static bool whole_protocols(const struct rule *r)
-{
-	for (size_t i = 0; i < r->nports; i++)
-		if (r->ports[i].first || r->ports[i].last != 65535)
-			return false;
-	return true;
-}
-
-static uint8_t match_type(const struct rule *r)
-{
-	bool l3 = !r->any_peer;
-
-	if (any_port(r))
-		return l3 ? DP_MATCH_L3 : DP_MATCH_ALL;
-	if (whole_protocols(r))
-		return l3 ? DP_MATCH_L3_PROTO : DP_MATCH_PROTO;
-	return l3 ? DP_MATCH_L3_L4 : DP_MATCH_L4;
-}
-
-/* Which of two rules is credited: the more specific. */
-static int specific(uint8_t match)
-{
-	static const uint8_t rank[] = {
-		[DP_MATCH_L3_L4] = 6, [DP_MATCH_L3_PROTO] = 5, [DP_MATCH_L3] = 4,
-		[DP_MATCH_L4] = 3,    [DP_MATCH_PROTO] = 2,    [DP_MATCH_ALL] = 1,
-	};
-
-	return rank[match];
-}
-
 /* ---- port classes: a sweep over the ends of all ranges ------------------------------- */
 
 struct edge {
@@ -407,7 +366,7 @@ struct best {
 static void best_try(const struct compiled_state *st, struct best *b, uint32_t rule)
 {
 	uint32_t *best = &b->rule[st->rules[rule]->action];
-	int a = *best ? specific(st->match[*best - 1]) : 0, n = specific(st->match[rule]);
+	int a = *best ? match_rank(st->match[*best - 1]) : 0, n = match_rank(st->match[rule]);
 
 	/* Of equals the one with the smaller cookie; the rules are sorted by it. */
 	if (n > a || (n == a && rule < *best - 1))
@@ -587,9 +546,9 @@ static int state_new(const struct ruleset *rs, struct compiled_state **ret)
 		return -ENOMEM;
 	for (size_t i = 0; i < rs->n; i++) {
 		st->rules[i] = rs->rules[i];
-		st->match[i] = match_type(rs->rules[i]);
+		st->match[i] = rule_match(rs->rules[i]);
 		st->any_peer[i] = rs->rules[i]->any_peer;
-		st->any_port[i] = any_port(rs->rules[i]);
+		st->any_port[i] = rule_any_port(rs->rules[i]);
 	}
 	return 0;
 }

@@ -2,7 +2,7 @@
 /* The compiler, by hand-made cases of each precedence rule, and against a slow
  * evaluation of the same rules: for random rules, identities and ports both name
  * the same verdict and the same rule. */
-#include "model/compile.h"
+#include "model/judge.h"
 
 #include <check.h>
 #include <cilium-lite/identity.h>
@@ -219,6 +219,9 @@ static void same(const struct compiled *c, const struct ruleset *rs, const struc
 		 uint32_t pp, uint16_t port)
 {
 	struct dp_verdict a = compiled_lookup(c, id->id, pp, port), b = slowly(rs, id, pp, port);
+	struct dp_verdict j = judge(rs, id, pp, port, NULL, NULL);
+
+	ck_assert(j.verdict == b.verdict && j.rule == b.rule && j.match == b.match);
 
 	ck_assert_msg(a.verdict == b.verdict && a.rule == b.rule && a.match == b.match,
 		      "identity %u, protocol %u, port %u: verdict %u by rule %u (%u), expected %u by %u (%u)",
