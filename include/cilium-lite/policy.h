@@ -179,6 +179,54 @@ CLITE_API int clite_txn_policy_import(struct clite_txn *txn, const char *text, s
  */
 CLITE_API int clite_txn_commit(struct clite_txn *txn);
 
+/** \name What a policy says that is hardly meant.
+ * @{ */
+#define CLITE_WARNING_SELECTS_NOBODY 1u /**< a selector (of a subject or of peers) selects nobody who is there now */
+#define CLITE_WARNING_PORT_NAME 2u	/**< a port name that no endpoint defines */
+#define CLITE_WARNING_CIDR_SHADOWED 3u	/**< a prefix that adds nothing: it is inside another one, or denied as a whole */
+#define CLITE_WARNING_CIDR_ENDPOINTS 4u /**< a prefix with addresses of endpoints, which prefixes do not select */
+#define CLITE_WARNING_NO_SERVICE 5u	/**< toServices means no service of the instance */
+#define CLITE_WARNING_NEEDS 6u		/**< it needs what is not present: clite_txn_commit() refuses it */
+/** @} */
+
+/** A warning. @since 0.1 */
+struct clite_warning {
+	size_t sz;
+	uint32_t code;	      /**< CLITE_WARNING_* */
+	uint32_t line;	      /**< in the file; 0: of a whole part, or it came by structs */
+	uint32_t direction;   /**< of the rule; 0: of a whole part */
+	uint32_t action;
+	uint32_t index;	      /**< of the rule, as in struct clite_rule_info */
+	uint32_t reserved;
+	const char *policy;   /**< name */
+	const char *filename; /**< "" if it came by structs */
+	const char *text;     /**< for people, without the place */
+};
+
+/** Call cb for each warning on the policies that a transaction puts, as endpoints,
+ * identities and services are now.
+ *
+ * \param cb  gets a borrowed struct, valid during the call; must not use the context; a
+ *	      negative return ends the walk and is returned
+ * \retval -EINVAL, -ECHILD, -ESTALE, -ENOMEM as above
+ * \return number of warnings
+ * @since 0.1
+ */
+CLITE_API int clite_txn_warnings(struct clite_txn *txn,
+				 int (*cb)(const struct clite_warning *warning, void *userdata),
+				 void *userdata);
+
+/** The same for policies in force.
+ * \param name  of one policy; NULL: all of them
+ * \retval -ENOENT no policy of that name
+ * \retval others as clite_txn_warnings()
+ * \return number of warnings
+ * @since 0.1
+ */
+CLITE_API int clite_policy_warnings(struct clite_ctx *ctx, const char *name,
+				    int (*cb)(const struct clite_warning *warning, void *userdata),
+				    void *userdata);
+
 /** Drop a transaction and what is not committed of it. NULL is accepted.
  * \return NULL. @since 0.1 */
 CLITE_API struct clite_txn *clite_txn_free(struct clite_txn *txn);

@@ -6,6 +6,7 @@
 #include "api/ctx.h"
 #include "api/rules.h"
 #include "api/txn.h"
+#include "model/lint.h"
 #ifdef HAVE_YAML
 #include "model/document.h"
 #endif
@@ -261,6 +262,92 @@ int clite_txn_commit(struct clite_txn *txn)
 	}
 	changes_clear(txn);
 	return (int)(txn->ctx->dp->control->revision & INT32_MAX);
+}
+
+/* ---- warnings --------------------------------------------------------------------- */
+
+struct warnings {
+	struct clite_ctx *ctx;
+	const struct policy *policy;
+	int (*cb)(const struct clite_warning *warning, void *userdata);
+	void *userdata;
+	int n;
+};
+
+static int warn(const struct remark *r, void *data)
+{
+	struct warnings *w = data;
+	struct clite_warning warning = {
+		.sz = sizeof(warning),
+		.code = r->code,
+		.policy = w->policy->name,
+		.filename = w->policy->filename ?: "",
+		.text = r->text,
+	};
+	int ret;
+
+	if (r->rule) {
+		warning.line = r->rule->line;
+		warning.direction = r->rule->direction;
+		warning.action = r->rule->action;
+		warning.index = r->rule->index;
+	}
+	w->n++;
+	ret = CTX_CALL(w->ctx, w->cb(&warning, w->userdata));
+	return ret < 0 ? ret : 0;
+}
+
+static int warn_all(struct warnings *w, struct policy *const *policies, size_t n)
+{
+	_cleanup_(world_clear) struct world world = {};
+	const struct state *st = &w->ctx->st;
+	int r = world_make(st, &world);
+
+	for (size_t i = 0; !r && i < n; i++) {
+		w->policy = policies[i];
+		r = policy_lint(w->policy, &world, &st->ids, st->parts, warn, w);
+	}
+	return r ?: w->n;
+}
+
+int clite_txn_warnings(struct clite_txn *txn,
+		       int (*cb)(const struct clite_warning *warning, void *userdata),
+		       void *userdata)
+{
+	_cleanup_free_ struct policy **list = NULL;
+	struct warnings w = { .cb = cb, .userdata = userdata };
+	int r = txn && cb ? ctx_read(txn->ctx) : -EINVAL;
+	size_t n = 0;
+
+	if (r)
+		return r;
+	w.ctx = txn->ctx;
+	list = calloc(txn->n ?: 1, sizeof(struct policy *));
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < txn->n; i++)
+		if (txn->changes[i].policy &&
+		    change_find(txn, txn->changes[i].name) == &txn->changes[i])
+			list[n++] = txn->changes[i].policy;
+	return warn_all(&w, list, n);
+}
+
+int clite_policy_warnings(struct clite_ctx *ctx, const char *name,
+			  int (*cb)(const struct clite_warning *warning, void *userdata),
+			  void *userdata)
+{
+	struct warnings w = { .ctx = ctx, .cb = cb, .userdata = userdata };
+	struct policy *p;
+	int r = ctx && cb ? ctx_read(ctx) : -EINVAL;
+
+	if (r)
+		return r;
+	if (!name)
+		return warn_all(&w, ctx->st.policies, ctx->st.npolicies);
+	p = state_policy(&ctx->st, name);
+	if (!p)
+		return err_set(&ctx->err, ENOENT, "there is no policy '%s'", name);
+	return warn_all(&w, &p, 1);
 }
 
 /* ---- one change in a transaction of its own ---------------------------------------- */
