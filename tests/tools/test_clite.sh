@@ -221,6 +221,37 @@ check "policy get" shows fromEndpoints policy get web
 check "policy get, JSON" json '"web" in str(d)' True policy get web
 check "policy get: none" says 3 "nobody" clite policy get nobody
 
+cat >"$tmp/odd.yaml" <<'EOF'
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: odd}
+spec:
+  endpointSelector: {matchLabels: {app: nobody}}
+  egress:
+  - toCIDR: [10.0.0.0/8, 10.77.0.0/16]
+  - toServices: [{k8sService: {serviceName: none, namespace: shop}}]
+    toPorts: [{ports: [{port: nameless}]}]
+EOF
+odd() {
+	status 0 clite policy import "$tmp/odd.yaml" && prints "odd.yaml: warning: policy 'odd': no endpoint that is here now is selected
+odd.yaml:7: warning: policy 'odd': 10.0.0.0/8 holds addresses of 2 endpoints: prefixes never select endpoints, write a selector of labels for them
+odd.yaml:7: warning: policy 'odd': 10.77.0.0/16 is inside of 10.0.0.0/8 in the same list: it adds nothing
+odd.yaml:7: warning: policy 'odd': 10.77.0.0/16 holds addresses of 2 endpoints: prefixes never select endpoints, write a selector of labels for them
+odd.yaml:8: warning: policy 'odd': there is no service 'shop/none' here
+odd.yaml:8: warning: policy 'odd': no endpoint has a port named 'nameless'" sed "s|^$tmp/||" "$tmp/err"
+}
+check "policy import: warnings" odd
+check "policy import: warnings, JSON" json '[w["code"] for w in d["warnings"]][:2]' \
+	"['selects-nobody', 'cidr-endpoints']" policy import "$tmp/odd.yaml"
+check "policy delete" status 0 clite policy delete odd
+sed 's/app: nobody/app: red/; s/toServices.*/toFQDNs: [{matchName: x.org}]/' "$tmp/odd.yaml" >"$tmp/fqdn.yaml"
+needs() {
+	status 1 clite policy import "$tmp/fqdn.yaml" &&
+		grep -q "fqdn.yaml:8: policy 'odd' needs a proxy for DNS that learns the addresses of names, which is not present" "$tmp/err" &&
+		status 3 clite policy get odd
+}
+check "policy import: what is not present" needs
+
 check "service update" prints "service 1 updated, 1 backend" clite service update \
 	--frontend 10.96.0.1:80/TCP --backends 10.77.0.2:80
 check "service update: bad address" says 2 "10.96.0.1" clite service update --frontend 10.96.0.1 --backends 10.77.0.2:80
@@ -251,6 +282,25 @@ stop "$lines"
 check "monitor -o json: each line is JSON" python3 -c 'import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1]) if line.startswith("{")]
 assert rows and all("flow" in r or "verdict" in r for r in rows), rows' "$tmp/lines"
+# the same flows, saved: what another policy would do to them
+sed 's/app: red/app: green/' "$tmp/web.yaml" >"$tmp/new.yaml"
+grep '^{' "$tmp/lines" >"$tmp/saved"
+check "policy rehearse: saved flows" shows '^would be DROPPED: .* -> 10.77.0.2:80 .*; then: no rule allows it' \
+	policy rehearse "$tmp/new.yaml" --flows "$tmp/saved"
+check "policy rehearse: says how many" grep -qE '^[0-9]+ flows?: [1-9][0-9]* would be dropped, 0 would be allowed$' "$tmp/out"
+check "policy rehearse: a deletion changes nothing for who is allowed" \
+	shows '^[0-9]+ flows?: 0 would be dropped, 0 would be allowed$' policy rehearse --delete web --flows "$tmp/saved"
+check "policy rehearse: nothing has come into force" get red 10.96.0.1
+check "policy rehearse: no flows" says 1 "web.yaml:1: is no flow" clite policy rehearse "$tmp/new.yaml" --flows "$tmp/web.yaml"
+check "policy rehearse: no candidate" says 2 "a candidate is missing" clite policy rehearse
+background rehearsal host env --default-signal=INT "$BUILD/tools/clite/clite" policy rehearse "$tmp/new.yaml" --commit
+rehearsal=$pid
+rehearsed() {
+	wait_for subscribers 1 && get red 10.96.0.1 && wait_for grep -q "would be DROPPED" "$tmp/rehearsal" &&
+		kill -INT "$rehearsal" && wait "$rehearsal" && refused get red 10.96.0.1 &&
+		status 0 clite policy import "$tmp/web.yaml" && get red 10.96.0.1
+}
+check "policy rehearse --commit: flows that come, then in force" rehearsed
 background one host "$BUILD/tools/clite/clite" monitor -n 1
 one=$pid
 monitor_counts() {

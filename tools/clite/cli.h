@@ -100,6 +100,10 @@ enum {
 	OPT_TO,
 	OPT_RELATED,
 	OPT_NO_AGGREGATION,
+	OPT_FLOWS,
+	OPT_FOR,
+	OPT_DELETE,
+	OPT_COMMIT,
 };
 
 int cmd_status(struct cli *cli);
@@ -118,6 +122,7 @@ int cmd_policy_import(struct cli *cli);
 int cmd_policy_delete(struct cli *cli);
 int cmd_policy_get(struct cli *cli);
 int cmd_policy_validate(struct cli *cli);
+int cmd_policy_rehearse(struct cli *cli);
 int cmd_service_list(struct cli *cli);
 int cmd_service_get(struct cli *cli);
 int cmd_service_update(struct cli *cli);
@@ -228,6 +233,17 @@ struct strings {
 void strings_add(struct strings *list, const char *s);
 void strings_clear(struct strings *list);
 #define _cleanup_strings_ _cleanup_(strings_clear)
+
+/* ---- waiting for events (follow.c) ------------------------------------------ */
+
+/* Take SIGINT, SIGTERM and SIGHUP as wishes to end; an exit code. */
+int follow_begin(struct cli *cli);
+void follow_end(void);
+/* Dispatch events until one of these comes, for so many seconds (0: any time), or until
+ * a callback says no. 0, or a negative errno; -ECANCELED: nobody reads any more. */
+int follow(struct cli *cli, uint32_t seconds);
+/* Was it a signal? */
+bool follow_stopped(void);
 
 /* ---- shared between commands ---------------------------------------------- */
 

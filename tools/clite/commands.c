@@ -55,6 +55,14 @@ static const struct opt all_policies_opts[] = {
 	{ 0 },
 };
 
+static const struct opt rehearse_opts[] = {
+	{ OPT_FLOWS, "flows", "FILE", "saved flows instead of those that come; '-': standard input" },
+	{ OPT_FOR, "for", "SECONDS", "end after that time (default: Ctrl-C ends it)" },
+	{ OPT_DELETE, "delete", "NAME", "the candidate is without this policy; once for each" },
+	{ OPT_COMMIT, "commit", NULL, "bring exactly the candidate into force at the end" },
+	{ 0 },
+};
+
 static const struct opt all_services_opts[] = {
 	{ OPT_ALL, "all", NULL, "every service" },
 	{ 0 },
@@ -252,6 +260,20 @@ const struct command commands[] = {
 		.min_args = 1,
 		.max_args = -1,
 		.run = cmd_policy_validate,
+	},
+	{
+		.path = "policy rehearse",
+		.args = "[FILE...] [OPTION]...",
+		.purpose = "Show what policies would change before they are in force",
+		.details =
+			"Each flow that is seen is judged by what is in force and by the candidate: what\n"
+			"is in force with the policies of FILEs in it. Those that would change are\n"
+			"printed. Traffic is not touched. Saved flows are those of\n"
+			"\"clite -o json monitor\".",
+		.example = "clite policy rehearse new.yaml --for 600 --commit",
+		.opts = rehearse_opts,
+		.max_args = -1,
+		.run = cmd_policy_rehearse,
 	},
 	{
 		.path = "service update",

@@ -1,59 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Events, one line each, until somebody has had enough. */
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "cli.h"
-
-/* Records between two looks at signals and at who reads us. */
-#define BUDGET 256
-
-/* ---- asked to end --------------------------------------------------------- */
-
-/* A handler, not a signalfd: it must also break a write() that a reader does
- * not drain. The eventfd wakes poll(). */
-static volatile sig_atomic_t stop_asked;
-static int stop_fd = -1;
-
-static void on_signal(int signal)
-{
-	uint64_t one = 1;
-	int saved = errno;
-
-	(void)signal;
-	stop_asked = 1;
-	if (write(stop_fd, &one, sizeof(one)) < 0) {
-		/* Full means that poll() wakes already. */
-	}
-	errno = saved;
-}
-
-static int watch_signals(const struct cli *cli)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction action = { .sa_handler = on_signal };
-
-	stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (stop_fd < 0) {
-		complain(cli, "eventfd: %s", strerror(errno));
-		return CLI_FAILED;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
-		struct sigaction before;
-
-		/* nohup and background jobs without job control: as they were. */
-		sigaction(signals[i], NULL, &before);
-		if (before.sa_handler != SIG_IGN)
-			sigaction(signals[i], &action, NULL);
-	}
-	return CLI_OK;
-}
 
 /* ---- what to show --------------------------------------------------------- */
 
@@ -253,32 +205,6 @@ static int on_event(const struct clite_event *e, void *userdata)
 
 /* ---- the loop ------------------------------------------------------------- */
 
-/* Print what is there; then wait for more, a signal, or the reader's end. */
-static int run(struct monitor *m)
-{
-	struct cli *cli = m->cli;
-	struct pollfd fds[] = {
-		{ .fd = clite_fd(cli->ctx), .events = POLLIN },
-		{ .fd = stop_fd, .events = POLLIN },
-		{ .fd = STDOUT_FILENO },
-	};
-	int r = 0;
-
-	if (fds[0].fd < 0)
-		return fds[0].fd;
-	while (r >= 0 && !stop_asked) {
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
-			return -errno;
-		if (fds[2].revents & (POLLERR | POLLHUP))
-			return -ECANCELED;
-		r = clite_dispatch(cli->ctx, BUDGET);
-	}
-	/* What happened before the signal is printed as well. */
-	if (r >= 0)
-		r = clite_dispatch(cli->ctx, 0);
-	return r;
-}
-
 static void report_lost(struct cli *cli, struct clite_subscription *sub)
 {
 	uint64_t lost;
@@ -304,7 +230,7 @@ static int subscribe_and_run(struct monitor *m)
 	if (r < 0)
 		return fail(cli, r);
 	fprintf(stderr, "Listening for events of instance '%s', Ctrl-C to quit\n", cli->instance);
-	r = run(m);
+	r = follow(cli, 0);
 	if (r < 0 && r != -ECANCELED)
 		code = fail(cli, r);
 	report_lost(cli, sub);
@@ -331,12 +257,11 @@ int cmd_monitor(struct cli *cli)
 	if (!r)
 		r = resolve(cli, &m.related_args, &m.related);
 	if (!r)
-		r = watch_signals(cli);
+		r = follow_begin(cli);
 	if (r)
 		return r;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	r = subscribe_and_run(&m);
-	close(stop_fd);
-	stop_fd = -1;
+	follow_end();
 	return r;
 }

@@ -242,6 +242,13 @@ void json_print(json_t *value)
 	json_decref(value);
 }
 
+void json_print_line(json_t *value)
+{
+	json_dumpf(value, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(value);
+}
+
 /* ---- lists ---------------------------------------------------------------- */
 
 void listing_begin(struct listing *l, struct cli *cli, const char *const *headings, size_t ncols)

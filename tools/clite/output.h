@@ -50,6 +50,7 @@ void json_put_bool(json_t *object, const char *key, bool b);
 void json_add(json_t *array, json_t *value);
 /* Print it with a newline and drop it. */
 void json_print(json_t *value);
+void json_print_line(json_t *value); /* the same on one line */
 
 static inline void json_dropp(json_t **value)
 {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "output.h"
+#include "policy.h"
 
 /* The library takes no larger document; it says so itself if it gets one byte
  * more. */
@@ -95,16 +96,49 @@ static int import_file(struct cli *cli, struct clite_txn *txn, const char *path,
 	return CLI_OK;
 }
 
+static const char *warning_name(uint32_t code)
+{
+	static const char *const names[] = {
+		[CLITE_WARNING_SELECTS_NOBODY] = "selects-nobody",
+		[CLITE_WARNING_PORT_NAME] = "port-name",
+		[CLITE_WARNING_CIDR_SHADOWED] = "cidr-shadowed",
+		[CLITE_WARNING_CIDR_ENDPOINTS] = "cidr-endpoints",
+		[CLITE_WARNING_NO_SERVICE] = "no-service",
+		[CLITE_WARNING_NEEDS] = "needs",
+	};
+
+	return code < ARRAY_SIZE(names) && names[code] ? names[code] : "unknown";
+}
+
+static int collect_warning(const struct clite_warning *w, void *userdata)
+{
+	json_t *object = json_new_object();
+
+	json_put_text(object, "code", warning_name(w->code));
+	json_put_text(object, "policy", w->policy);
+	json_put_text(object, "file", w->filename);
+	json_put_number(object, "line", w->line);
+	json_put_text(object, "text", w->text);
+	json_add(userdata, object);
+	return 0;
+}
+
 /* Commit and say what was done, in words like "imported". */
 static int commit(struct cli *cli, struct clite_txn *txn, int policies, const char *done)
 {
-	int revision = clite_txn_commit(txn);
+	json_t *warnings = json_new_array();
+	int revision = cli->json ? clite_txn_warnings(txn, collect_warning, warnings) : 0;
 
-	if (revision < 0)
+	if (revision >= 0)
+		revision = clite_txn_commit(txn);
+	if (revision < 0) {
+		json_decref(warnings);
 		return fail(cli, revision);
+	}
 	if (cli->json) {
 		json_t *object = json_new_object();
 
+		json_put(object, "warnings", json_incref(warnings));
 		json_put_number(object, "policies", (uint64_t)policies);
 		json_put_number(object, "revision", (uint64_t)revision);
 		json_print(object);
@@ -112,6 +146,7 @@ static int commit(struct cli *cli, struct clite_txn *txn, int policies, const ch
 		printf("%d %s %s\nRevision: %d\n", policies, policies == 1 ? "policy" : "policies",
 		       done, revision);
 	}
+	json_decref(warnings);
 	return CLI_OK;
 }
 
@@ -124,6 +159,34 @@ static void check_stdin_once(const struct cli *cli)
 		n += !strcmp(cli->args[i], "-");
 	if (n > 1)
 		usage_error(cli, "'-' can be given only once");
+}
+
+/* Its place and its text, on standard error: "web.yaml:7: warning: ...". */
+static int say_warning(const struct clite_warning *w, void *userdata)
+{
+	(void)userdata;
+	if (w->line)
+		fprintf(stderr, "%s:%u: warning: policy '%s': %s\n", w->filename, w->line, w->policy,
+			w->text);
+	else
+		fprintf(stderr, "%s: warning: policy '%s': %s\n", w->filename, w->policy, w->text);
+	return 0;
+}
+
+int policy_files(struct cli *cli, struct clite_txn *txn, int *policies)
+{
+	int r;
+
+	check_stdin_once(cli);
+	for (int i = 0; i < cli->nargs; i++) {
+		r = import_file(cli, txn, cli->args[i], policies);
+		if (r)
+			return r;
+	}
+	if (cli->json)
+		return CLI_OK; /* they are in what is printed */
+	r = clite_txn_warnings(txn, say_warning, NULL);
+	return r < 0 ? fail(cli, r) : CLI_OK;
 }
 
 int cmd_policy_import(struct cli *cli)
@@ -139,12 +202,8 @@ int cmd_policy_import(struct cli *cli)
 	r = clite_txn_new(cli->ctx, &txn);
 	if (r < 0)
 		return fail(cli, r);
-	for (int i = 0; i < cli->nargs; i++) {
-		r = import_file(cli, txn, cli->args[i], &policies);
-		if (r)
-			return r;
-	}
-	return commit(cli, txn, policies, "imported");
+	r = policy_files(cli, txn, &policies);
+	return r ? r : commit(cli, txn, policies, "imported");
 }
 
 /* ---- validate ------------------------------------------------------------- */

@@ -20,12 +20,13 @@ from .context import Context, Counter, Feature, Status, instances, probe, versio
 from .endpoint import Endpoint, Endpoints
 from .enums import (Action, Aggregation, Algorithm, BackendState, ConntrackFlags, DefaultDeny,
                     Direction, EventType, IpcacheSource, Operator, PeerKind, Protocol,
-                    ReservedIdentity, Verdict)
+                    ReservedIdentity, Verdict, WarningCode)
 from .event import (Event, EventStream, Subscription, drop_reason_name, drop_reason_text,
                     trace_point_text)
 from .identity import Identities, Identity, Ipcache, IpcacheEntry
 from .policy import (Part, Peer, Policies, Policy, PolicyEntry, Port, Requirement, Rule, RuleInfo,
-                     Selector, Transaction, validate)
+                     Selector, Transaction, Warning, validate)
+from .rehearse import Rehearsal, RehearsalCounts, RehearsedFlow
 from .service import Backend, Service, Services
 
 __version__ = "0.1.0"
@@ -37,8 +38,9 @@ __all__ = [
     "Exists", "Feature", "Flow", "Forked", "Identities", "Identity", "InvalidArgument", "Ipcache",
     "IpcacheEntry", "IpcacheSource", "LayoutError", "NoBpffs", "NoDevice", "NoSpace", "NotFound",
     "NotPermitted", "Operator", "Part", "Peer", "PeerKind", "Policies", "Policy", "PolicyEntry",
-    "Port", "Protocol", "Requirement", "ReservedIdentity", "Rule", "RuleInfo", "Selector",
+    "Port", "Protocol", "Rehearsal", "RehearsalCounts", "RehearsedFlow", "Requirement",
+    "ReservedIdentity", "Rule", "RuleInfo", "Selector",
     "Service", "Services", "Stale", "Status", "Subscription", "TooBig", "Transaction",
-    "Unsupported", "Verdict", "drop_reason_name", "drop_reason_text", "instances", "probe",
+    "Unsupported", "Verdict", "Warning", "WarningCode", "drop_reason_name", "drop_reason_text", "instances", "probe",
     "trace_point_text", "validate", "version",
 ]

@@ -85,6 +85,15 @@ CLITE_CT_SEEN_NON_SYN = 4
 CLITE_CT_CLOSING = 8
 CLITE_CT_STALE = 16
 
+CLITE_WARNING_SELECTS_NOBODY = 1
+CLITE_WARNING_PORT_NAME = 2
+CLITE_WARNING_CIDR_SHADOWED = 3
+CLITE_WARNING_CIDR_ENDPOINTS = 4
+CLITE_WARNING_NO_SERVICE = 5
+CLITE_WARNING_NEEDS = 6
+
+CLITE_REHEARSE_FED = 1
+
 CLITE_EVENT_DROP = 1
 CLITE_EVENT_TRACE = 4
 CLITE_EVENT_POLICY_VERDICT = 5
@@ -107,6 +116,10 @@ class clite_txn(Structure):
 
 
 class clite_subscription(Structure):
+    """Opaque."""
+
+
+class clite_rehearsal(Structure):
     """Opaque."""
 
 
@@ -452,6 +465,55 @@ class clite_subscribe_opts(Structure):
     ]
 
 
+class clite_warning(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("code", c_uint32),
+        ("line", c_uint32),
+        ("direction", c_uint32),
+        ("action", c_uint32),
+        ("index", c_uint32),
+        ("reserved", c_uint32),
+        ("policy", c_char_p),
+        ("filename", c_char_p),
+        ("text", c_char_p),
+    ]
+
+
+class clite_rehearse_opts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("flags", c_uint32),
+        ("ring_bytes", c_uint32),
+    ]
+
+
+class clite_rehearsal_flow(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("event", POINTER(clite_event)),
+        ("live_verdict", c_uint32),
+        ("candidate_verdict", c_uint32),
+        ("live_reason", c_uint32),
+        ("candidate_reason", c_uint32),
+        ("live_direction", c_uint32),
+        ("candidate_direction", c_uint32),
+        ("live_rule", POINTER(clite_rule_info)),
+        ("candidate_rule", POINTER(clite_rule_info)),
+    ]
+
+
+class clite_rehearsal_counts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("events", c_uint64),
+        ("flows", c_uint64),
+        ("allowed", c_uint64),
+        ("denied", c_uint64),
+        ("lost", c_uint64),
+    ]
+
+
 # ---- prototypes ---------------------------------------------------------------------------
 
 
@@ -468,6 +530,7 @@ def list_callback(struct: Any) -> Any:
 _ctx = POINTER(clite_ctx)
 _txn = POINTER(clite_txn)
 _sub = POINTER(clite_subscription)
+_rehearsal = POINTER(clite_rehearsal)
 _parts = POINTER(POINTER(clite_policy_part))
 
 # name: (result, argument, ...)
@@ -511,6 +574,7 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "clite_txn_policy_delete": (c_int, _txn, c_char_p),
     "clite_txn_policy_import": (c_int, _txn, c_char_p, c_size_t, POINTER(clite_import_opts)),
     "clite_txn_commit": (c_int, _txn),
+    "clite_txn_warnings": (c_int, _txn, list_callback(clite_warning), c_void_p),
     "clite_txn_free": (_txn, _txn),
     "clite_policy_put": (c_int, _ctx, c_char_p, _parts, c_size_t),
     "clite_policy_import": (c_int, _ctx, c_char_p, c_size_t, POINTER(clite_import_opts)),
@@ -519,6 +583,7 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
                               POINTER(c_char), c_size_t),
     "clite_policy_get": (c_int, _ctx, c_char_p, POINTER(POINTER(clite_policy_info))),
     "clite_policy_list": (c_int, _ctx, list_callback(clite_policy_info), c_void_p),
+    "clite_policy_warnings": (c_int, _ctx, c_char_p, list_callback(clite_warning), c_void_p),
     "clite_rule_get": (c_int, _ctx, c_uint32, POINTER(POINTER(clite_rule_info))),
     "clite_policy_entries": (c_int, _ctx, c_uint32, list_callback(clite_policy_entry), c_void_p),
     # service.h
@@ -539,6 +604,14 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "clite_drop_reason_text": (c_char_p, c_uint32),
     "clite_drop_reason_name": (c_char_p, c_uint32),
     "clite_trace_point_text": (c_char_p, c_uint32),
+    # rehearse.h
+    "clite_policy_rehearse": (c_int, _txn, POINTER(clite_rehearse_opts),
+                              list_callback(clite_rehearsal_flow), c_void_p,
+                              POINTER(_rehearsal)),
+    "clite_rehearsal_feed": (c_int, _rehearsal, POINTER(clite_event)),
+    "clite_rehearsal_counts": (c_int, _rehearsal, POINTER(clite_rehearsal_counts)),
+    "clite_rehearsal_commit": (c_int, _rehearsal),
+    "clite_rehearsal_free": (_rehearsal, _rehearsal),
     # sys/bpf.h
     "clite_sys_prog_fd": (c_int, _ctx, c_char_p),
     "clite_sys_map_fd": (c_int, _ctx, c_char_p),

@@ -117,6 +117,17 @@ class EventType(enum.IntEnum):
     POLICY_VERDICT = n.CLITE_EVENT_POLICY_VERDICT
 
 
+class WarningCode(enum.IntEnum):
+    """What a policy says that is hardly meant."""
+
+    SELECTS_NOBODY = n.CLITE_WARNING_SELECTS_NOBODY
+    PORT_NAME = n.CLITE_WARNING_PORT_NAME
+    CIDR_SHADOWED = n.CLITE_WARNING_CIDR_SHADOWED
+    CIDR_ENDPOINTS = n.CLITE_WARNING_CIDR_ENDPOINTS
+    NO_SERVICE = n.CLITE_WARNING_NO_SERVICE
+    NEEDS = n.CLITE_WARNING_NEEDS
+
+
 class Verdict(enum.IntEnum):
     """What became of a packet, as Hubble numbers it."""
 

@@ -8,18 +8,20 @@ import json
 import os
 import weakref
 from ctypes import POINTER, byref
-from typing import (IO, TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Optional,
-                    Sequence, Tuple, Union)
+from typing import (IO, TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping,
+                    Optional, Sequence, Tuple, Union)
 
 from . import _native
 from ._core import (Arena, PrefixLike, decode, encode, encode_address, encode_optional,
-                    enumerated, label_list, named, unsigned)
+                    enumerated, label_list, named, snapshot, unsigned, walk)
 from ._errors import NotFound, failure, invalid
 from .endpoint import Endpoint, Endpoints
-from .enums import Action, DefaultDeny, Direction, Operator, PeerKind, Protocol
+from .enums import (Action, DefaultDeny, Direction, Operator, PeerKind, Protocol,
+                    WarningCode)
 
 if TYPE_CHECKING:
     from .context import Context
+    from .rehearse import RehearsedFlow, Rehearsal
 
 # ---- the model: what the structs of policy.h say -----------------------------------------
 
@@ -296,6 +298,31 @@ class PolicyEntry:
     rule: int  # cookie of what decides; 0: nothing allows it
 
 
+@dataclasses.dataclass(frozen=True)
+class Warning:
+    """What a policy says that is hardly meant."""
+
+    code: Union[WarningCode, int]
+    policy: str
+    filename: str  # "" if it came by objects
+    line: int  # 0: of a whole part, or it came by objects
+    direction: Union[Direction, int]  # of the rule; 0: of a whole part
+    action: Union[Action, int]
+    index: int  # which of the rules of its direction and action, from 0
+    text: str  # for people, without the place
+
+    def __str__(self) -> str:
+        place = f"{self.filename}:{self.line}: " if self.line else ""
+        return f"{place}policy '{self.policy}': {self.text}"
+
+
+def _make_warning(c: Any) -> Warning:
+    return Warning(code=named(c.code, WarningCode), policy=decode(c.policy),
+                   filename=decode(c.filename), line=c.line,
+                   direction=named(c.direction, Direction), action=named(c.action, Action),
+                   index=c.index, text=decode(c.text))
+
+
 class Policies:
     """The policies of a context: `ctx.policy["name"].text`, `for policy in ctx.policy`.
 
@@ -349,6 +376,12 @@ class Policies:
         core = self._context._core
         return core.get(core.lib.clite_rule_get, _native.clite_rule_info, _make_rule,
                         unsigned(cookie, 32, "cookie"))
+
+    def warnings(self, name: Optional[str] = None) -> List[Warning]:
+        """What is hardly meant in a policy in force, or in all of them."""
+        core = self._context._core
+        return core.list(core.lib.clite_policy_warnings, _native.clite_warning, _make_warning,
+                         encode_optional(name, "name"))
 
     def entries(self, endpoint: Union[Endpoint, int] = 0) -> List[PolicyEntry]:
         """Each verdict in force at an endpoint, or at all of them, read from the kernel."""
@@ -437,6 +470,26 @@ class Transaction:
         """As ctx.policy.delete(), also of what the transaction has put."""
         self._call(self.context._core.lib.clite_txn_policy_delete, encode(name, "name"))
         self._changed = True
+
+    def warnings(self) -> List[Warning]:
+        """What is hardly meant in the policies that the transaction puts."""
+        core = self.context._core
+        with core:
+            if self.closed:
+                raise invalid("the transaction is over")
+            return walk(core.lib.clite_txn_warnings, POINTER(_native.clite_warning),
+                        lambda p: _make_warning(snapshot(p, _native.clite_warning)),
+                        self._pointer, check=core.check)
+
+    def rehearse(self, callback: Callable[[RehearsedFlow], Any], *, fed: bool = False,
+                 ring_bytes: int = 0) -> Rehearsal:
+        """Judge each flow from now on by what is in the transaction, too; callback gets those
+        that it would treat differently. Traffic is not touched.
+
+        fed  see no traffic, judge only what rehearsal.feed() is given
+        """
+        from .rehearse import Rehearsal
+        return Rehearsal(self, callback, fed=fed, ring_bytes=ring_bytes)
 
     def commit(self) -> int:
         """Bring everything into force, or nothing; the new revision. The transaction is empty
