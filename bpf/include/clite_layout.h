@@ -9,7 +9,7 @@
 
 #include <linux/types.h>
 
-#define DP_LAYOUT 1
+#define DP_LAYOUT 2
 
 #define DP_SUBSCRIBERS 8
 
@@ -123,7 +123,8 @@ struct dp_policy {
 	__u32 ports; /* first of its intervals in the ports map */
 	__u32 nports; /* 0: one class, 0 */
 	__u8 verdict; /* where no verdict entry says otherwise */
-	__u8 pad[3];
+	__u8 audit;   /* what it denies is told, and passes */
+	__u8 pad[2];
 	__u32 rule; /* cookie of that */
 	__u32 peer_classes; /* numbers given out: the library's, never used again */
 	__u32 pad2;
@@ -151,6 +152,7 @@ struct dp_verdict_key {
 #define DP_VERDICT_DENY 0 /* nothing allows: drop reason 133 */
 #define DP_VERDICT_ALLOW 1
 #define DP_VERDICT_DENIED 2 /* a deny rule says so: drop reason 181 */
+#define DP_VERDICT_AUDITED 4 /* in events: denied, but it passes */
 
 /* Cilium's policy match types. */
 #define DP_MATCH_NONE 0
@@ -164,7 +166,8 @@ struct dp_verdict_key {
 struct dp_verdict {
 	__u8 verdict;
 	__u8 match; /* DP_MATCH_* of the deciding rule */
-	__u16 pad;
+	__u8 listener; /* allowed, and goes there: its number; 0: goes on. Without one it is dropped */
+	__u8 audit;    /* not in the map: that of the policy */
 	__u32 rule; /* cookie */
 };
 
@@ -306,7 +309,7 @@ struct dp_event_rec {
 	__u8 subtype; /* drop reason or trace point, Cilium's numbers */
 	__u8 reason;  /* trace: Cilium's trace reason; verdict: match type */
 	__u8 dir;     /* 1 ingress, 2 egress, 0 not known */
-	__u8 verdict; /* verdict event: DP_VERDICT_* */
+	__u8 verdict; /* verdict event: DP_VERDICT_*, | DP_VERDICT_AUDITED */
 	__u8 proto;
 	__u8 tcp_flags;
 	__u8 flags; /* DP_EVF_* */

@@ -120,8 +120,9 @@ static __always_inline void flow_ruled(struct scratch *s, struct dp_flow *f)
 	f->dst_gen = s->dst.gen;
 	f->src_identity = s->src.identity;
 	f->dst_identity = s->dst.identity;
-	f->egress_rule = s->r.egress_rule;
-	f->ingress_rule = s->r.ingress_rule;
+	/* What denies it is not why it passes. */
+	f->egress_rule = s->r.egress_audit ? 0 : s->r.egress_rule;
+	f->ingress_rule = s->r.ingress_audit ? 0 : s->r.ingress_rule;
 }
 
 /* The way to the world past the stack, where that is wanted. */

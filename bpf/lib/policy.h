@@ -21,6 +21,9 @@ struct ruling {
 	u8 ingress_verdict;
 	u8 egress_match;
 	u8 ingress_match;
+	u8 egress_audit; /* denied, but it passes */
+	u8 ingress_audit;
+	u16 pad;
 };
 
 static __always_inline void side_endpoint(struct side *s, u32 id, u32 epoch)
@@ -151,7 +154,9 @@ __noinline int policy_lookup(u32 policy, u32 identity, u32 port, struct dp_verdi
 		ret->verdict = pol->verdict;
 		ret->match = pol->verdict == DP_VERDICT_DENY ? DP_MATCH_NONE : DP_MATCH_ALL;
 		ret->rule = pol->rule;
+		ret->listener = 0;
 	}
+	ret->audit = pol->audit;
 	return 0;
 }
 
@@ -162,14 +167,20 @@ static __always_inline int judge(struct pkt *p, const struct side *src, const st
 	struct dp_verdict v = {};
 
 	r->egress_verdict = r->ingress_verdict = DP_VERDICT_ALLOW;
+	r->egress_audit = r->ingress_audit = 0;
 	if (src->egress) {
 		if (policy_lookup(src->egress, dst->identity, port, &v))
 			return DROP(p, FILE_POLICY, DROP_EP_NOT_READY);
 		r->egress_verdict = v.verdict;
 		r->egress_match = v.match;
 		r->egress_rule = v.rule;
-		if (v.verdict != DP_VERDICT_ALLOW)
-			goto deny;
+		if (v.verdict != DP_VERDICT_ALLOW) {
+			if (!v.audit)
+				goto deny;
+			r->egress_audit = 1;
+		} else if (v.listener) {
+			goto listen;
+		}
 	}
 	if (dst->ingress) {
 		if (policy_lookup(dst->ingress, src->identity, port, &v))
@@ -177,10 +188,18 @@ static __always_inline int judge(struct pkt *p, const struct side *src, const st
 		r->ingress_verdict = v.verdict;
 		r->ingress_match = v.match;
 		r->ingress_rule = v.rule;
-		if (v.verdict != DP_VERDICT_ALLOW)
-			goto deny;
+		if (v.verdict != DP_VERDICT_ALLOW) {
+			if (!v.audit)
+				goto deny;
+			r->ingress_audit = 1;
+		} else if (v.listener) {
+			goto listen;
+		}
 	}
 	return 0;
+listen:
+	/* No listener is attached: what only it may let through does not pass. */
+	return DROP(p, FILE_POLICY, DROP_NO_PROXY);
 deny:
 	return DROP(p, FILE_POLICY, v.verdict == DP_VERDICT_DENIED ? DROP_POLICY_DENY : DROP_POLICY);
 }

@@ -62,15 +62,19 @@ __noinline int event_verdicts(struct __sk_buff *skb, struct scratch *s)
 	if (s->src.egress) {
 		s->rec.dir = 2;
 		s->rec.verdict = s->r.egress_verdict;
-		if (s->r.egress_verdict == DP_VERDICT_ALLOW)
+		if (s->r.egress_audit)
+			s->rec.verdict |= DP_VERDICT_AUDITED;
+		if (s->r.egress_verdict == DP_VERDICT_ALLOW || s->r.egress_audit)
 			s->rec.flags |= DP_EVF_REPLY_KNOWN;
 		s->rec.reason = s->r.egress_match;
 		event_send(&s->rec, 1);
 	}
-	if (s->dst.ingress && s->r.egress_verdict == DP_VERDICT_ALLOW) {
+	if (s->dst.ingress && (s->r.egress_verdict == DP_VERDICT_ALLOW || s->r.egress_audit)) {
 		s->rec.dir = 1;
 		s->rec.verdict = s->r.ingress_verdict;
-		if (s->r.ingress_verdict == DP_VERDICT_ALLOW)
+		if (s->r.ingress_audit)
+			s->rec.verdict |= DP_VERDICT_AUDITED;
+		if (s->r.ingress_verdict == DP_VERDICT_ALLOW || s->r.ingress_audit)
 			s->rec.flags |= DP_EVF_REPLY_KNOWN;
 		else
 			s->rec.flags &= ~DP_EVF_REPLY_KNOWN;

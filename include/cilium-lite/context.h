@@ -211,6 +211,40 @@ CLITE_API int clite_fd(struct clite_ctx *ctx);
  */
 CLITE_API int clite_dispatch(struct clite_ctx *ctx, uint32_t budget);
 
+/** \name How policies are enforced; Cilium's --enable-policy.
+ * @{ */
+#define CLITE_ENFORCE_DEFAULT 0u /**< endpoints that a policy selects, in the directions that it has rules for */
+#define CLITE_ENFORCE_ALWAYS 1u	 /**< every endpoint, both ways: without a policy nothing passes */
+#define CLITE_ENFORCE_NEVER 2u	 /**< nobody: policies are kept, everything passes */
+/** @} */
+
+/** Settings of an instance, the same for all processes that open it. All are 0 when
+ * it is made. @since 0.1 */
+struct clite_config {
+	size_t sz;		  /**< sizeof(struct clite_config) */
+	uint32_t enforcement;	  /**< CLITE_ENFORCE_* */
+	uint32_t allow_localhost; /**< 1: what the host itself sends to an endpoint is allowed unless a rule denies it (Cilium's --allow-localhost=always); 0: by policy */
+	uint32_t audit;		  /**< 1: audit mode for every endpoint, see clite_endpoint_set_audit() (Cilium's --policy-audit-mode) */
+	uint32_t reserved;	  /**< must be 0 */
+};
+
+/** Read the settings.
+ * \param ret  its sz must be set
+ * \retval -EINVAL a NULL argument or a wrong sz
+ * \retval -ECHILD, -ESTALE as for clite_destroy()
+ * @since 0.1
+ */
+CLITE_API int clite_config_get(struct clite_ctx *ctx, struct clite_config *ret);
+
+/** Change the settings: all of them, for all endpoints at once, also for running
+ * flows.
+ * \retval -EINVAL a NULL argument or a bad value: clite_error() names it
+ * \retval -ENOSPC a map is full: the text names it and its size; nothing has changed
+ * \retval -ECHILD, -ESTALE, -EBUSY as for clite_destroy()
+ * @since 0.1
+ */
+CLITE_API int clite_config_set(struct clite_ctx *ctx, const struct clite_config *config);
+
 /** Attach the datapath to an uplink: packets from the world to endpoints are
  * policed there and delivered past the host's stack. Optional: without it they
  * come through the stack.

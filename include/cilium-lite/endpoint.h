@@ -46,6 +46,8 @@ struct clite_endpoint_info {
 	const char *mac;	   /**< "" if not known yet */
 	const char *const *labels; /**< sorted, with sources; ends with NULL */
 	const char *const *ports;  /**< sorted by name, as "http=80/tcp"; ends with NULL */
+	uint32_t audit;		   /**< 1: clite_endpoint_set_audit() is on */
+	uint32_t reserved;
 };
 
 /** Add an endpoint: from the return of this call its packets are policed.
@@ -74,6 +76,18 @@ CLITE_API int clite_endpoint_add(struct clite_ctx *ctx, const char *device,
  * @since 0.1
  */
 CLITE_API int clite_endpoint_remove(struct clite_ctx *ctx, uint32_t id);
+
+/** Switch audit mode of an endpoint: what policies deny to it or from it passes, and
+ * verdict events tell it with CLITE_VERDICT_AUDIT and the rule. At once and for
+ * running flows, too. Each end of a flow has its say: a denial by the other end's
+ * policy still holds.
+ *
+ * \param on  1: audit, 0: enforce
+ * \retval -ENOENT no such endpoint
+ * \retval -EINVAL, -ENOSPC, -ECHILD, -ESTALE, -EBUSY as above
+ * @since 0.1
+ */
+CLITE_API int clite_endpoint_set_audit(struct clite_ctx *ctx, uint32_t id, uint32_t on);
 
 /** Look at one endpoint.
  * \param ret  borrowed, valid until the next call on ctx

@@ -27,6 +27,7 @@ extern "C" {
  * @{ */
 #define CLITE_VERDICT_FORWARDED 1u
 #define CLITE_VERDICT_DROPPED 2u
+#define CLITE_VERDICT_AUDIT 4u /**< policy denies it, but audit mode lets it pass */
 /** @} */
 
 /** \name Levels of aggregation, numbers of Cilium's --monitor-aggregation.

@@ -394,3 +394,54 @@ int clite_device_detach(struct clite_ctx *ctx, const char *device)
 {
 	return device_change(ctx, device, device_remove);
 }
+
+/* ---- settings --------------------------------------------------------------------- */
+
+int clite_config_get(struct clite_ctx *ctx, struct clite_config *ret)
+{
+	int r = ret && ret->sz == sizeof(*ret) ? ctx_read(ctx) : -EINVAL;
+
+	if (r)
+		return r;
+	*ret = (struct clite_config){
+		.sz = sizeof(*ret),
+		.enforcement = ctx->st.settings.enforcement,
+		.allow_localhost = ctx->st.settings.localhost,
+		.audit = ctx->st.settings.audit,
+	};
+	return 0;
+}
+
+static int config_check(struct clite_ctx *ctx, const struct clite_config *c)
+{
+	if (c->enforcement > CLITE_ENFORCE_NEVER)
+		return err_set(&ctx->err, EINVAL, "enforcement %u: 0 default, 1 always or 2 never",
+			       c->enforcement);
+	if (c->allow_localhost > 1 || c->audit > 1)
+		return err_set(&ctx->err, EINVAL, "%s %u is neither 0 nor 1",
+			       c->audit > 1 ? "audit" : "allow_localhost",
+			       c->audit > 1 ? c->audit : c->allow_localhost);
+	return c->reserved ? err_set(&ctx->err, EINVAL, "reserved is not 0") : 0;
+}
+
+int clite_config_set(struct clite_ctx *ctx, const struct clite_config *config)
+{
+	struct clite_config c;
+	struct settings s;
+	int r;
+
+	if (!ctx || !config || opts_copy(&c, sizeof(c), config))
+		return -EINVAL;
+	r = ctx_begin(ctx);
+	if (r)
+		return r;
+	r = config_check(ctx, &c);
+	s = (struct settings){
+		.enforcement = c.enforcement,
+		.localhost = c.allow_localhost,
+		.audit = c.audit,
+	};
+	if (!r)
+		r = settings_commit(&ctx->st, &s, &ctx->err);
+	return ctx_end(ctx, r);
+}

@@ -79,6 +79,17 @@ int clite_endpoint_remove(struct clite_ctx *ctx, uint32_t id)
 	return r ?: ctx_end(ctx, endpoint_remove(&ctx->st, id, &ctx->err));
 }
 
+int clite_endpoint_set_audit(struct clite_ctx *ctx, uint32_t id, uint32_t on)
+{
+	int r = ctx_begin(ctx);
+
+	if (r)
+		return r;
+	r = on > 1 ? err_set(&ctx->err, EINVAL, "audit %u is neither 0 nor 1", on) :
+		     endpoint_audit(&ctx->st, id, on, &ctx->err);
+	return ctx_end(ctx, r);
+}
+
 /* ---- looking ------------------------------------------------------------------- */
 
 struct endpoint_lent {
@@ -120,6 +131,7 @@ static void info_fill(struct clite_ctx *ctx, const struct endpoint *e, struct en
 		.mac = l->mac,
 		.labels = (const char *const *)e->identity->labels.text,
 		.ports = e->ports.n ? (const char *const *)e->ports.text : none,
+		.audit = e->audit,
 	};
 }
 

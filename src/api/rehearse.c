@@ -137,7 +137,7 @@ static int refresh(struct clite_rehearsal *h)
 static int judged_get(struct clite_rehearsal *h, const struct endpoint *e, struct judged **ret)
 {
 	const struct state *st = &h->ctx->st;
-	struct subject subject = { &e->identity->labels, &e->ports };
+	struct subject subject = { &e->identity->labels, &e->ports, e->audit };
 	struct judged *j;
 	int r = 0;
 

@@ -58,6 +58,7 @@ int blob_identity_read(struct state *st, uint32_t id, const char *data, size_t l
 struct endpoint_blob {
 	uint32_t ifindex;
 	uint32_t identity;
+	uint32_t audit;
 	struct prefix v4, v6;
 };
 
@@ -68,6 +69,7 @@ int blob_endpoint_write(const struct endpoint *e, struct buf *out)
 	memset(&b, 0, sizeof(b));
 	b.ifindex = e->ifindex;
 	b.identity = e->identity->id;
+	b.audit = e->audit;
 	b.v4 = e->v4;
 	b.v6 = e->v6;
 	buf_put(out, &b, sizeof(b));
@@ -105,6 +107,7 @@ int blob_endpoint_read(struct state *st, uint32_t id, const char *data, size_t l
 		.id = id,
 		.ifindex = b.ifindex,
 		.identity = identities_get(&st->ids, b.identity),
+		.audit = b.audit,
 		.v4 = b.v4,
 		.v6 = b.v6,
 		.name = strdup(data + sizeof(b)),

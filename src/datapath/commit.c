@@ -150,8 +150,8 @@ static struct table *live_table(struct state *st, const struct endpoint *e, uint
 	return number ? state_table(st, number) : NULL;
 }
 
-/* Endpoints with one identity share their tables, unless they name ports: look up
- * each identity once. */
+/* Endpoints with one identity share their tables, unless they name ports or are
+ * audited: look up each identity once. */
 static int choose(struct commit *c, struct errtext *err)
 {
 	struct state *st = c->st;
@@ -163,7 +163,7 @@ static int choose(struct commit *c, struct errtext *err)
 	for (size_t i = 0; i < st->neps; i++) {
 		const struct endpoint *e = st->eps[i];
 		struct choice *ch = &c->choice[i];
-		struct choice *same = e->ports.n ? NULL : of[e->identity->index];
+		struct choice *same = e->ports.n || e->audit ? NULL : of[e->identity->index];
 		int r;
 
 		if (same) {
@@ -176,7 +176,7 @@ static int choose(struct commit *c, struct errtext *err)
 					      &c->world, &ch->ingress, err);
 			if (r)
 				return r;
-			if (!e->ports.n)
+			if (!e->ports.n && !e->audit)
 				of[e->identity->index] = ch;
 		}
 		ch->changed = ch->egress != live_table(st, e, CLITE_EGRESS) ||
@@ -365,17 +365,66 @@ bool policies_symbolic(const struct state *st)
 	return false;
 }
 
-int policies_follow(struct state *st, struct errtext *err)
+/* The same policies, in a world that is another. */
+static int commit_again(struct state *st, struct errtext *err)
 {
-	_cleanup_free_ struct policy **list = NULL;
+	_cleanup_free_ struct policy **list = calloc(st->npolicies ?: 1, sizeof(struct policy *));
 
-	if (!policies_symbolic(st))
-		return 0;
-	list = calloc(st->npolicies, sizeof(struct policy *));
 	if (!list)
 		return -ENOMEM;
 	memcpy(list, st->policies, st->npolicies * sizeof(*list));
 	return policies_commit(st, list, st->npolicies, err);
+}
+
+int policies_follow(struct state *st, struct errtext *err)
+{
+	return policies_symbolic(st) ? commit_again(st, err) : 0;
+}
+
+static int settings_store(struct state *st, const struct settings *s, struct errtext *err)
+{
+	return store_put(st->dp, STORE_SETTINGS, 0, s, sizeof(*s), err);
+}
+
+int settings_commit(struct state *st, const struct settings *s, struct errtext *err)
+{
+	struct settings old = st->settings;
+	int r = tables_load(st, err); /* those in force are of the old ones */
+
+	if (!r)
+		r = settings_store(st, s, err);
+	if (r)
+		return r;
+	st->settings = *s;
+	r = commit_again(st, err);
+	if (r) {
+		st->settings = old;
+		settings_store(st, &old, NULL);
+	}
+	return r;
+}
+
+int endpoint_audit(struct state *st, uint32_t id, bool audit, struct errtext *err)
+{
+	struct endpoint *e = state_endpoint(st, id);
+	bool old;
+	int r;
+
+	if (!e)
+		return err_set(err, ENOENT, "there is no endpoint %u", id);
+	r = tables_load(st, err);
+	if (r)
+		return r;
+	old = e->audit;
+	e->audit = audit;
+	r = endpoint_store(st, e, err);
+	if (!r)
+		r = commit_again(st, err);
+	if (r) {
+		e->audit = old;
+		endpoint_store(st, e, NULL);
+	}
+	return r;
 }
 
 int policies_commit(struct state *st, struct policy **policies, size_t n, struct errtext *err)

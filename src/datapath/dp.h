@@ -137,6 +137,7 @@ enum store_kind {
 	STORE_SERVICE,
 	STORE_IPCACHE,
 	STORE_DEVICE,
+	STORE_SETTINGS, /* the one */
 };
 int store_put(struct dp *dp, enum store_kind kind, uint32_t id, const void *data, size_t len,
 	      struct errtext *err);

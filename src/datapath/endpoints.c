@@ -205,7 +205,7 @@ static int insert(struct state *st, struct endpoint *e)
 	return 0;
 }
 
-static int store_endpoint(struct state *st, const struct endpoint *e, struct errtext *err)
+int endpoint_store(struct state *st, const struct endpoint *e, struct errtext *err)
 {
 	_cleanup_buf_ struct buf b = {};
 	int r = blob_endpoint_write(e, &b);
@@ -238,7 +238,7 @@ static int endpoint_install(struct state *st, struct endpoint *e, const struct d
 		dp_detach(st->dp, PROG_TO_ENDPOINT, e->ifindex);
 		r = programs_attach(st->dp, e->ifindex, err);
 		if (!r) {
-			r = store_endpoint(st, e, err);
+			r = endpoint_store(st, e, err);
 			if (!r)
 				r = insert(st, e);
 			if (r) {

@@ -108,12 +108,21 @@ static int service_restore(struct state *st, const struct service *s)
 		return -ENOMEM;
 	*copy = *s;
 	copy->name = strdup(s->name);
+	copy->labels = (struct labels){};
 	copy->backends = calloc(s->nbackends ?: 1, sizeof(*s->backends));
 	if (!copy->name || !copy->backends) {
 		service_free(copy);
 		return -ENOMEM;
 	}
 	memcpy(copy->backends, s->backends, s->nbackends * sizeof(*s->backends));
+	if (s->labels.n) {
+		int r = labels_parse((const char *const *)s->labels.text, &copy->labels, NULL);
+
+		if (r) {
+			service_free(copy);
+			return r;
+		}
+	}
 	return service_set(st, copy, NULL);
 }
 

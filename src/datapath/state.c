@@ -125,6 +125,11 @@ static int load_one(enum store_kind kind, uint32_t id, const char *data, size_t 
 			return -ENOMEM;
 		l->st->devices[l->st->ndevices++].ifindex = id;
 		return 0;
+	case STORE_SETTINGS:
+		if (len != sizeof(l->st->settings))
+			return -EBADMSG;
+		memcpy(&l->st->settings, data, len);
+		return 0;
 	case STORE_POLICY:
 		return load_policy(l, id, data, len);
 	case STORE_POLICIES:

@@ -16,6 +16,15 @@ struct endpoint {
 	struct prefix v6;
 	char *name;
 	struct named_ports ports;
+	bool audit; /* what its policies deny passes, and is told */
+};
+
+/* Settings of the instance: all zero at first. */
+struct settings {
+	uint32_t enforcement; /* CLITE_ENFORCE_* */
+	uint32_t localhost;
+	uint32_t audit;
+	uint32_t reserved;
 };
 
 struct backend {
@@ -64,6 +73,7 @@ struct table {
 struct state {
 	struct dp *dp;
 	uint64_t revision; /* of what is loaded; 0: nothing yet */
+	struct settings settings;
 	struct identities ids;
 	struct endpoint **eps; /* by id */
 	size_t neps, eps_cap;
@@ -143,6 +153,8 @@ struct endpoint_spec {
 };
 int endpoint_add(struct state *st, struct endpoint_spec *spec, uint32_t *ret_id,
 		 struct errtext *err);
+int endpoint_store(struct state *st, const struct endpoint *e, struct errtext *err);
+int endpoint_audit(struct state *st, uint32_t id, bool audit, struct errtext *err);
 int endpoint_remove(struct state *st, uint32_t id, struct errtext *err);
 /* Those that are only in the maps go: half added, or half removed. */
 void endpoints_prune(struct state *st);
@@ -162,6 +174,8 @@ int policies_check(const struct state *st, struct policy *const *policies, size_
 /* Endpoints or services are others: what policies say by their names is resolved
  * anew. */
 int policies_follow(struct state *st, struct errtext *err);
+/* Other settings come into force, for all endpoints at once. */
+int settings_commit(struct state *st, const struct settings *s, struct errtext *err);
 /* Is there anything to be resolved? */
 bool policies_symbolic(const struct state *st);
 

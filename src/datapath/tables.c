@@ -220,6 +220,7 @@ static int table_write(struct state *st, struct table *t, struct errtext *err)
 		.ports = ports,
 		.nports = c->nports,
 		.verdict = c->verdict,
+		.audit = t->rules.audit,
 		.rule = c->rule,
 		.peer_classes = compiled_next_class(c),
 	};
@@ -244,7 +245,11 @@ static void table_remove(struct state *st, struct table *t)
 int world_make(const struct state *st, struct world *ret)
 {
 	size_t backends = 0;
-	struct world w = {};
+	struct world w = {
+		.enforcement = st->settings.enforcement,
+		.localhost = st->settings.localhost,
+		.audit = st->settings.audit,
+	};
 
 	for (size_t i = 0; i < st->nservices; i++)
 		backends += st->services[i]->nbackends;
@@ -277,7 +282,7 @@ int world_make(const struct state *st, struct world *ret)
 static int rules_of(struct policy *const *policies, size_t n, const struct endpoint *e,
 		    uint32_t direction, const struct world *world, struct ruleset *ret)
 {
-	struct subject subject = { &e->identity->labels, &e->ports };
+	struct subject subject = { &e->identity->labels, &e->ports, e->audit };
 
 	return ruleset_build(policies, n, &subject, direction, world, ret);
 }

@@ -5,6 +5,7 @@
  * some rule makes differ from the default. */
 #include "model/compile.h"
 
+#include <cilium-lite/context.h>
 #include <cilium-lite/policy.h>
 #include <netinet/in.h>
 
@@ -154,11 +155,37 @@ static bool is_init(const struct labels *l)
 	return false;
 }
 
+/* As if somebody had written it, for every endpoint: deny rules win over it. */
+static int ruleset_allow_localhost(struct ruleset *rs)
+{
+	static const struct peer host = { .kind = CLITE_PEER_ENTITY, .entity = ENTITY_HOST };
+	static const struct rule rule = {
+		.direction = CLITE_INGRESS,
+		.action = CLITE_ALLOW,
+		.peers = (struct peer *)&host,
+		.npeers = 1,
+		.any_port = true,
+	};
+
+	if (!array_grow(&rs->rules, &rs->cap, rs->n))
+		return -ENOMEM;
+	memmove(&rs->rules[1], &rs->rules[0], rs->n * sizeof(*rs->rules));
+	rs->rules[0] = &rule;
+	rs->n++;
+	return 0;
+}
+
 int ruleset_build(struct policy *const *policies, size_t npolicies, const struct subject *subject,
 		  uint32_t direction, const struct world *world, struct ruleset *ret)
 {
-	bool init = is_init(subject->labels);
-	struct ruleset rs = { .enforced = init, .default_deny = init };
+	uint32_t mode = world ? world->enforcement : CLITE_ENFORCE_DEFAULT;
+	bool always = is_init(subject->labels) || mode == CLITE_ENFORCE_ALWAYS;
+	struct ruleset rs = { .enforced = always, .default_deny = always };
+
+	if (mode == CLITE_ENFORCE_NEVER) {
+		*ret = (struct ruleset){};
+		return 0;
+	}
 
 	for (size_t i = 0; i < npolicies; i++)
 		for (size_t j = 0; j < policies[i]->nparts; j++) {
@@ -177,6 +204,12 @@ int ruleset_build(struct policy *const *policies, size_t npolicies, const struct
 			qsort(rs.rules, rs.n, sizeof(*rs.rules), by_cookie);
 			break;
 		}
+	rs.audit = rs.enforced && (subject->audit || (world && world->audit));
+	if (rs.enforced && world && world->localhost && direction == CLITE_INGRESS &&
+	    ruleset_allow_localhost(&rs)) {
+		ruleset_clear(&rs);
+		return -ENOMEM;
+	}
 	if (rules_resolve(&rs.rules, &rs.n, &rs.cap, subject->ports, world, &rs.mem)) {
 		ruleset_clear(&rs);
 		return -ENOMEM;
@@ -191,6 +224,8 @@ int ruleset_cmp(const struct ruleset *a, const struct ruleset *b)
 		return a->enforced ? 1 : -1;
 	if (a->default_deny != b->default_deny)
 		return a->default_deny ? 1 : -1;
+	if (a->audit != b->audit)
+		return a->audit ? 1 : -1;
 	if (a->n != b->n)
 		return a->n < b->n ? -1 : 1;
 	for (size_t i = 0; i < a->n; i++)

@@ -21,12 +21,14 @@ struct ruleset {
 	struct resolved mem; /* of those among them that say something by name */
 	bool enforced;	   /* false: n is 0 and everything is allowed */
 	bool default_deny; /* what no rule allows is denied */
+	bool audit;	   /* what is denied passes, and is told */
 };
 
 /* Whom rules are for. */
 struct subject {
 	const struct labels *labels;
 	const struct named_ports *ports; /* NULL: none */
+	bool audit;
 };
 
 void ruleset_clear(struct ruleset *rs);

@@ -41,6 +41,12 @@ static bool flags_valid(const struct dp_event_rec *r)
 	return !r->orig_port && is_zero(&r->orig_addr, sizeof(r->orig_addr));
 }
 
+static bool verdict_valid(uint8_t v)
+{
+	return v <= DP_VERDICT_DENIED || v == (DP_VERDICT_DENY | DP_VERDICT_AUDITED) ||
+	       v == (DP_VERDICT_DENIED | DP_VERDICT_AUDITED);
+}
+
 static bool type_valid(const struct dp_event_rec *r)
 {
 	bool undropped = !r->file && !r->line;
@@ -54,7 +60,7 @@ static bool type_valid(const struct dp_event_rec *r)
 		       !r->verdict && undropped;
 	case DP_EV_VERDICT:
 		return !r->subtype && r->reason <= MATCH_TYPE_MAX &&
-		       r->verdict <= DP_VERDICT_DENIED && r->dir && undropped;
+		       verdict_valid(r->verdict) && r->dir && undropped;
 	default:
 		return false;
 	}
@@ -91,6 +97,10 @@ static void decode_type(const struct dp_event_rec *r, struct clite_event *e)
 		break;
 	}
 	e->verdict = e->drop_reason ? CLITE_VERDICT_DROPPED : CLITE_VERDICT_FORWARDED;
+	if (r->type == DP_EV_VERDICT && r->verdict & DP_VERDICT_AUDITED) {
+		e->verdict = CLITE_VERDICT_AUDIT;
+		e->drop_reason = 0;
+	}
 }
 
 static bool is_echo(const struct clite_event *e)
@@ -266,6 +276,8 @@ struct event_rules event_rules(const struct clite_event *e)
 	/* Replies pass because their flow was allowed, not by a rule. */
 	if (e->type == CLITE_EVENT_TRACE && e->is_reply == 1)
 		return (struct event_rules){};
+	if (e->verdict == CLITE_VERDICT_AUDIT)
+		r.denied = true;
 	if (e->verdict == CLITE_VERDICT_DROPPED) {
 		/* whatever else drops a packet, it is no rule */
 		if (e->drop_reason != DROP_REASON_POLICY_DENY)

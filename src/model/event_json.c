@@ -307,6 +307,7 @@ static const char *verdict_name(uint32_t verdict)
 {
 	return verdict == CLITE_VERDICT_FORWARDED ? "FORWARDED" :
 	       verdict == CLITE_VERDICT_DROPPED	  ? "DROPPED" :
+	       verdict == CLITE_VERDICT_AUDIT	  ? "AUDIT" :
 						    NULL;
 }
 

@@ -113,6 +113,8 @@ static const char *verdict_text(const struct clite_event *e)
 		return policy ? "ALLOWED" : "FORWARDED";
 	case CLITE_VERDICT_DROPPED:
 		return policy ? "DENIED" : "DROPPED";
+	case CLITE_VERDICT_AUDIT:
+		return "AUDITED";
 	default:
 		return "VERDICT_UNKNOWN";
 	}

@@ -36,8 +36,12 @@ struct world_service {
 	size_t nbackends;
 };
 
-/* Borrows everything but its arrays. */
+/* Borrows everything but its arrays. Zeroes: policies are enforced where they select,
+ * also on what the host sends, and deny. */
 struct world {
+	uint32_t enforcement; /* CLITE_ENFORCE_* */
+	bool localhost;	      /* what the host sends to an endpoint is allowed */
+	bool audit;	      /* what is denied passes, and is told */
 	struct prefix *addresses; /* of all services' back ends */
 	struct world_endpoint *eps;
 	size_t neps;

@@ -482,6 +482,68 @@ class PolicyTest(RootTestCase):
         super().setUp()
         self.ctx = self.context()
 
+    def test_settings(self):
+        web = self.ctx.endpoints.add(self.veth("a"), ipv4="10.0.0.1", labels=["app=web"])
+        self.assertEqual(self.ctx.config(),
+                         cl.Config(cl.Enforcement.DEFAULT, allow_localhost=False, audit=False))
+        self.assertFalse(web.ingress_enforced)
+        self.assertEqual(self.ctx.configure(enforcement="always", audit=True),
+                         cl.Config(cl.Enforcement.ALWAYS, allow_localhost=False, audit=True))
+        self.assertTrue(web.refresh().ingress_enforced)
+        self.assertTrue(self.ctx.configure(allow_localhost=True).audit)
+        with self.assertRaises(cl.InvalidArgument):
+            self.ctx.configure(enforcement=7)
+        self.assertFalse(web.audit)
+        self.ctx.endpoints.set_audit(web, True)
+        self.assertTrue(web.refresh().audit)
+        with self.assertRaises(cl.NotFound):
+            self.ctx.endpoints.set_audit(4000, True)
+
+    def test_names(self):
+        web = self.ctx.endpoints.add(self.veth("a"), ipv4="10.0.0.1", labels=["app=web"],
+                                     ports=["HTTP=80", "dns=53/udp"])
+        self.assertEqual(web.ports, ("dns=53/udp", "http=80/tcp"))
+        for wrong in ("80", "http=0", "http=80/icmp", "=80", "much-too-long-a-name=80"):
+            with self.subTest(wrong), self.assertRaises(cl.InvalidArgument):
+                self.ctx.endpoints.add(self.veth("b"), ipv4="10.0.0.2", ports=[wrong])
+        with self.assertRaises(TypeError):
+            self.ctx.endpoints.add("b", ipv4="10.0.0.2", ports="http=80")
+        service = self.ctx.services.update("10.96.0.1", 80, name="shop/web", labels={"k8s:a": "b"})
+        self.assertEqual(service.labels, ("k8s:a=b",))
+        self.ctx.policy.load({
+            "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+            "metadata": {"name": "web"}, "spec": {
+                "endpointSelector": {"matchLabels": {"app": "web"}},
+                "ingress": [{"toPorts": [{"ports": [{"port": "http"}]}]}]}})
+        self.assertIn((80, 80), [(e.port, e.end_port) for e in self.ctx.policy.entries(web)])
+
+    def test_warnings_and_rehearsal(self):
+        self.ctx.endpoints.add(self.veth("a"), ipv4="10.0.0.1", labels=["app=web"])
+        with self.ctx.transaction() as txn:
+            txn.load(DOCUMENT, filename="web.yaml")
+            warnings = txn.warnings()
+            self.assertEqual([w.code for w in warnings], [cl.WarningCode.SELECTS_NOBODY])
+            self.assertRegex(str(warnings[0]), r"^web\.yaml:\d+: policy 'web': peer 0 selects nobody")
+            flows = []
+            with txn.rehearse(flows.append) as rehearsal:
+                self.ctx.dispatch()
+                self.assertEqual((rehearsal.counts, flows), (cl.RehearsalCounts(0, 0, 0, 0, 0), []))
+                rehearsal.commit()
+                self.assertIn("web", self.ctx.policy)
+            self.assertTrue(rehearsal.closed)
+            with self.assertRaises(cl.InvalidArgument):
+                rehearsal.counts
+            rehearsal = txn.rehearse(flows.append, fed=True)
+            self.ctx.policy.delete("web")
+            with self.assertRaises(cl.Error) as caught:
+                rehearsal.commit()
+            self.assertIn("rehearse again", str(caught.exception))
+        self.assertEqual(len(self.ctx.policy.warnings()), 1)
+        with self.assertRaises(cl.NotFound):
+            self.ctx.policy.warnings("none")
+        with self.assertRaises(TypeError):
+            self.ctx.transaction().rehearse(None)
+
     def test_document(self):
         path = pathlib.Path(self.folder(), "web.yaml")
         path.write_text(DOCUMENT, encoding="utf-8")

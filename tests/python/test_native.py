@@ -77,6 +77,7 @@ class HeadersTest(unittest.TestCase):
             "Algorithm": "CLITE_LB_", "BackendState": "CLITE_BACKEND_",
             "ConntrackFlags": "CLITE_CT_", "EventType": "CLITE_EVENT_",
             "Verdict": "CLITE_VERDICT_", "WarningCode": "CLITE_WARNING_",
+            "Enforcement": "CLITE_ENFORCE_",
             "Aggregation": "CLITE_AGGREGATE_"}
         named = set()
         for enumeration, prefix in prefixes.items():

@@ -211,6 +211,21 @@ check "identity get, JSON" json '"k8s:app=red" in str(d)' True identity get 256
 check "identity get: none" says 3 "4711" clite identity get 4711
 check "identity of labels" json 'd[0]["id"]' 256 identity list app=red
 
+check "config" prints "PolicyEnforcement  : default
+PolicyAuditMode    : Disabled
+AllowLocalhost     : policy" clite config
+check "config: change" json 'd["PolicyEnforcement"], d["AllowLocalhost"]' "never always" \
+	config PolicyEnforcement=never allowlocalhost=ALWAYS
+check "config: it stays" shows '^PolicyEnforcement +: never$' config
+check "config: no such setting" says 2 "'Colour' is no setting" clite config Colour=red
+check "config: no such value" says 2 "PolicyEnforcement: 'maybe' is none of default, always, never" \
+	clite config PolicyAuditMode=Enabled PolicyEnforcement=maybe
+check "config: nothing half changed" shows '^PolicyAuditMode +: Disabled$' config
+check "config: back" status 0 clite config PolicyEnforcement=default AllowLocalhost=policy
+check "endpoint config" prints "PolicyAuditMode    : Enabled" clite endpoint config red PolicyAuditMode=Enabled
+check "endpoint config: it stays" json 'd["PolicyAuditMode"]' Enabled endpoint config 1
+check "endpoint config: back" status 0 clite endpoint config red PolicyAuditMode=disabled
+
 sed 's/fromEndpoints/fromNowhere/' "$tmp/web.yaml" >"$tmp/bad.yaml"
 check "policy import" status 0 clite policy import "$tmp/web.yaml"
 check "policy import: broken, names file and line" says 1 "bad.yaml:11" clite policy import "$tmp/bad.yaml"

@@ -123,6 +123,8 @@ int cmd_policy_delete(struct cli *cli);
 int cmd_policy_get(struct cli *cli);
 int cmd_policy_validate(struct cli *cli);
 int cmd_policy_rehearse(struct cli *cli);
+int cmd_config(struct cli *cli);
+int cmd_endpoint_config(struct cli *cli);
 int cmd_service_list(struct cli *cli);
 int cmd_service_get(struct cli *cli);
 int cmd_service_update(struct cli *cli);

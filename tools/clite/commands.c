@@ -148,6 +148,21 @@ const struct command commands[] = {
 		.run = cmd_instance_list,
 	},
 	{
+		.path = "config",
+		.args = "[KEY=VALUE...]",
+		.purpose = "Show or change the settings of the instance",
+		.details =
+			"  PolicyEnforcement=default|always|never  whom policies hold: those whom they\n"
+			"                                          select, everybody, nobody\n"
+			"  PolicyAuditMode=Enabled|Disabled        what policies deny passes, and is told\n"
+			"                                          as AUDITED by \"clite monitor\"\n"
+			"  AllowLocalhost=policy|always            may the host itself always talk to\n"
+			"                                          endpoints? (a rule may deny it)",
+		.example = "clite config PolicyAuditMode=Enabled",
+		.max_args = -1,
+		.run = cmd_config,
+	},
+	{
 		.path = "endpoint add",
 		.args = "DEVICE {--ipv4 ADDRESS | --ipv6 ADDRESS}... [OPTION]...",
 		.purpose = "Police the packets of the workload behind a device",
@@ -161,6 +176,18 @@ const struct command commands[] = {
 		.min_args = 1,
 		.max_args = 1,
 		.run = cmd_endpoint_add,
+	},
+	{
+		.path = "endpoint config",
+		.args = "ENDPOINT [KEY=VALUE]",
+		.purpose = "Show or change the settings of an endpoint",
+		.details =
+			"  PolicyAuditMode=Enabled|Disabled  what policies deny passes, and is told as\n"
+			"                                    AUDITED by \"clite monitor\"",
+		.example = "clite endpoint config web PolicyAuditMode=Enabled",
+		.min_args = 1,
+		.max_args = 2,
+		.run = cmd_endpoint_config,
 	},
 	{
 		.path = "endpoint delete",

@@ -16,10 +16,10 @@ from ._errors import (Busy, Deadlock, DocumentError, Error, Exists, Forked, Inva
                       LayoutError, NoBpffs, NoDevice, NoSpace, NotFound, NotPermitted, Stale,
                       TooBig, Unsupported)
 from .conntrack import Conntrack, Flow
-from .context import Context, Counter, Feature, Status, instances, probe, version
+from .context import Config, Context, Counter, Feature, Status, instances, probe, version
 from .endpoint import Endpoint, Endpoints
 from .enums import (Action, Aggregation, Algorithm, BackendState, ConntrackFlags, DefaultDeny,
-                    Direction, EventType, IpcacheSource, Operator, PeerKind, Protocol,
+                    Direction, Enforcement, EventType, IpcacheSource, Operator, PeerKind, Protocol,
                     ReservedIdentity, Verdict, WarningCode)
 from .event import (Event, EventStream, Subscription, drop_reason_name, drop_reason_text,
                     trace_point_text)
@@ -32,15 +32,15 @@ from .service import Backend, Service, Services
 __version__ = "0.1.0"
 
 __all__ = [
-    "Action", "Aggregation", "Algorithm", "Backend", "BackendState", "Busy", "Conntrack",
-    "ConntrackFlags", "Context", "Counter", "Deadlock", "DefaultDeny", "Direction",
-    "DocumentError", "Endpoint", "Endpoints", "Error", "Event", "EventStream", "EventType",
-    "Exists", "Feature", "Flow", "Forked", "Identities", "Identity", "InvalidArgument", "Ipcache",
-    "IpcacheEntry", "IpcacheSource", "LayoutError", "NoBpffs", "NoDevice", "NoSpace", "NotFound",
-    "NotPermitted", "Operator", "Part", "Peer", "PeerKind", "Policies", "Policy", "PolicyEntry",
-    "Port", "Protocol", "Rehearsal", "RehearsalCounts", "RehearsedFlow", "Requirement",
-    "ReservedIdentity", "Rule", "RuleInfo", "Selector",
-    "Service", "Services", "Stale", "Status", "Subscription", "TooBig", "Transaction",
-    "Unsupported", "Verdict", "Warning", "WarningCode", "drop_reason_name", "drop_reason_text", "instances", "probe",
-    "trace_point_text", "validate", "version",
+    "Action", "Aggregation", "Algorithm", "Backend", "BackendState", "Busy", "Config",
+    "Conntrack", "ConntrackFlags", "Context", "Counter", "Deadlock", "DefaultDeny", "Direction",
+    "DocumentError", "Endpoint", "Endpoints", "Enforcement", "Error", "Event", "EventStream",
+    "EventType", "Exists", "Feature", "Flow", "Forked", "Identities", "Identity",
+    "InvalidArgument", "Ipcache", "IpcacheEntry", "IpcacheSource", "LayoutError", "NoBpffs",
+    "NoDevice", "NoSpace", "NotFound", "NotPermitted", "Operator", "Part", "Peer", "PeerKind",
+    "Policies", "Policy", "PolicyEntry", "Port", "Protocol", "Rehearsal", "RehearsalCounts",
+    "RehearsedFlow", "Requirement", "ReservedIdentity", "Rule", "RuleInfo", "Selector", "Service",
+    "Services", "Stale", "Status", "Subscription", "TooBig", "Transaction", "Unsupported",
+    "Verdict", "Warning", "WarningCode", "drop_reason_name", "drop_reason_text", "instances",
+    "probe", "trace_point_text", "validate", "version",
 ]

@@ -94,12 +94,17 @@ CLITE_WARNING_NEEDS = 6
 
 CLITE_REHEARSE_FED = 1
 
+CLITE_ENFORCE_DEFAULT = 0
+CLITE_ENFORCE_ALWAYS = 1
+CLITE_ENFORCE_NEVER = 2
+
 CLITE_EVENT_DROP = 1
 CLITE_EVENT_TRACE = 4
 CLITE_EVENT_POLICY_VERDICT = 5
 
 CLITE_VERDICT_FORWARDED = 1
 CLITE_VERDICT_DROPPED = 2
+CLITE_VERDICT_AUDIT = 4
 
 CLITE_AGGREGATE_NONE = 0
 CLITE_AGGREGATE_MEDIUM = 3
@@ -215,6 +220,18 @@ class clite_endpoint_info(Structure):
         ("mac", c_char_p),
         ("labels", POINTER(c_char_p)),
         ("ports", POINTER(c_char_p)),
+        ("audit", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class clite_config(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("enforcement", c_uint32),
+        ("allow_localhost", c_uint32),
+        ("audit", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -560,6 +577,9 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "clite_endpoint_remove": (c_int, _ctx, c_uint32),
     "clite_endpoint_get": (c_int, _ctx, c_uint32, POINTER(POINTER(clite_endpoint_info))),
     "clite_endpoint_find": (c_int, _ctx, c_char_p, POINTER(c_uint32)),
+    "clite_config_get": (c_int, _ctx, POINTER(clite_config)),
+    "clite_config_set": (c_int, _ctx, POINTER(clite_config)),
+    "clite_endpoint_set_audit": (c_int, _ctx, c_uint32, c_uint32),
     "clite_endpoint_list": (c_int, _ctx, list_callback(clite_endpoint_info), c_void_p),
     # identity.h
     "clite_identity_get": (c_int, _ctx, c_uint32, POINTER(POINTER(clite_identity_info))),

@@ -11,12 +11,12 @@ from ctypes import POINTER, byref, c_char_p
 from typing import Any, Callable, List, Optional, Set, Union
 
 from . import _native
-from ._core import (Core, decode, encode, encode_optional, named, release_context, snapshot, unsigned,
-                    walk)
+from ._core import (Core, decode, encode, encode_optional, enumerated, named, release_context,
+                    snapshot, unsigned, walk)
 from ._errors import failure, invalid
 from .conntrack import Conntrack
 from .endpoint import Endpoints
-from .enums import Aggregation, Direction
+from .enums import Aggregation, Direction, Enforcement
 from .event import Event, EventStream, Subscription, Types, drop_reason_text
 from .identity import Identities, Ipcache
 from .policy import Policies, Transaction
@@ -46,6 +46,15 @@ class Status:
     flows6_max: int
     devices: int  # uplinks attached
     neigh: bool  # past the host's netfilter
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of an instance, the same for all processes that open it."""
+
+    enforcement: Union[Enforcement, int]  # whom policies hold
+    allow_localhost: bool  # the host may always talk to endpoints, unless a rule denies it
+    audit: bool  # what policies deny passes, and is told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +184,27 @@ class Context:
     def status(self) -> Status:
         """How the instance is."""
         return self._core.get(self._core.lib.clite_status, _native.clite_status, _make_status)
+
+    def config(self) -> Config:
+        """The settings of the instance."""
+        c = _native.clite_config(sz=ctypes.sizeof(_native.clite_config))
+        self._core.call(self._core.lib.clite_config_get, byref(c))
+        return Config(enforcement=named(c.enforcement, Enforcement),
+                      allow_localhost=bool(c.allow_localhost), audit=bool(c.audit))
+
+    def configure(self, *, enforcement: Union[Enforcement, int, str, None] = None,
+                  allow_localhost: Optional[bool] = None, audit: Optional[bool] = None) -> Config:
+        """Change settings, for all endpoints at once; what is None stays. The new ones."""
+        now = self.config()
+        c = _native.clite_config(
+            sz=ctypes.sizeof(_native.clite_config),
+            enforcement=enumerated(now.enforcement if enforcement is None else enforcement,
+                                   Enforcement, "enforcement"),
+            allow_localhost=int(now.allow_localhost if allow_localhost is None
+                                else bool(allow_localhost)),
+            audit=int(now.audit if audit is None else bool(audit)))
+        self._core.call(self._core.lib.clite_config_set, byref(c))
+        return self.config()
 
     @property
     def counters(self) -> List[Counter]:

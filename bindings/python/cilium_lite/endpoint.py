@@ -33,6 +33,7 @@ class Endpoint:
     ports: Tuple[str, ...]  # names of its ports for policies: "http=80/tcp"
     ingress_enforced: bool  # some policy is in force for what comes to it
     egress_enforced: bool  # some policy is in force for what it sends
+    audit: bool  # what policies deny passes, and is told
     context: Context = dataclasses.field(repr=False, compare=False)
 
     def remove(self) -> None:
@@ -64,6 +65,7 @@ class Endpoints:
             ports=decode_strings(c.ports),
             ingress_enforced=bool(c.ingress_enforced),
             egress_enforced=bool(c.egress_enforced),
+            audit=bool(c.audit),
             context=self._context)
 
     def add(self, device: str, *, ipv4: Optional[AddressLike] = None,
@@ -102,6 +104,11 @@ class Endpoints:
         """Remove an endpoint: its programs, addresses, flows. Its device stays."""
         core = self._context._core
         core.call(core.lib.clite_endpoint_remove, self._id(endpoint))
+
+    def set_audit(self, endpoint: Union[Endpoint, int], on: bool) -> None:
+        """Audit mode: what policies deny passes, and verdict events tell it."""
+        core = self._context._core
+        core.call(core.lib.clite_endpoint_set_audit, self._id(endpoint), int(bool(on)))
 
     def get(self, id: int) -> Optional[Endpoint]:
         """The endpoint of that number, or None."""

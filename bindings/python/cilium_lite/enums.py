@@ -117,6 +117,14 @@ class EventType(enum.IntEnum):
     POLICY_VERDICT = n.CLITE_EVENT_POLICY_VERDICT
 
 
+class Enforcement(enum.IntEnum):
+    """Whom policies hold."""
+
+    DEFAULT = n.CLITE_ENFORCE_DEFAULT
+    ALWAYS = n.CLITE_ENFORCE_ALWAYS
+    NEVER = n.CLITE_ENFORCE_NEVER
+
+
 class WarningCode(enum.IntEnum):
     """What a policy says that is hardly meant."""
 
@@ -133,6 +141,7 @@ class Verdict(enum.IntEnum):
 
     FORWARDED = n.CLITE_VERDICT_FORWARDED
     DROPPED = n.CLITE_VERDICT_DROPPED
+    AUDIT = n.CLITE_VERDICT_AUDIT  # policy denies it, but audit mode lets it pass
 
 
 class Aggregation(enum.IntEnum):
