@@ -8,8 +8,8 @@
  * everything in it; one that is selected may do what some rule allows and no
  * rule denies. Replies of an allowed flow are allowed.
  *
- * Documents (CiliumNetworkPolicy in YAML or JSON) are a front end to the same
- * model: what clite_policy_import() reads can be written with the structs here.
+ * Documents (CiliumNetworkPolicy and others, in YAML or JSON) are a front end to the
+ * same model. What is said by name (ports of endpoints, services) only documents say.
  *
  * Every change is atomic: a packet sees all of it or none of it.
  *
@@ -152,14 +152,21 @@ struct clite_import_opts {
 	const char *name;     /**< name of rules that have none; NULL: their label "name", else the file's base name */
 };
 
-/** Read documents: CiliumNetworkPolicy in YAML or JSON, several in a stream, or
- * Cilium's older JSON array of rules. A document replaces the policy of its
- * name ("namespace/name", or "name" without a namespace).
+/** Read documents, in YAML or JSON, several in a stream: CiliumNetworkPolicy,
+ * CiliumClusterwideNetworkPolicy, Kubernetes' NetworkPolicy, lists of them (kind
+ * List, or an array), or Cilium's older JSON array of rules. A document replaces the
+ * policy of its name ("namespace/name", or "name" without a namespace; a
+ * NetworkPolicy without one is in "default").
+ *
+ * The whole language of Cilium 1.18 is read. What layers 3 and 4 cannot do (rules for
+ * HTTP, Kafka and DNS, toFQDNs, TLS, listeners, authentication, nodeSelector, labels of
+ * nodes, groups of a cloud provider, CIDR groups) is checked and kept, and the commit
+ * refuses the policy with what it needs.
  *
  * \param text  len bytes
  * \retval -CLITE_EDOCUMENT not a document: clite_error() names file, line, field;
  *	   nothing of the stream is in the transaction
- * \retval -CLITE_EUNSUPPORTED a field that this library does not know or cannot serve; or it was built without libyaml
+ * \retval -CLITE_EUNSUPPORTED a kind that this library does not know; or it was built without libyaml
  * \retval -E2BIG larger than 16 MiB, deeper than 64 levels, or more than a million nodes
  * \retval -EINVAL, -ENOMEM, -ECHILD as above
  * \return number of policies read
@@ -171,6 +178,7 @@ CLITE_API int clite_txn_policy_import(struct clite_txn *txn, const char *text, s
 /** Bring everything in the transaction into force, or nothing. On success the
  * transaction is empty and may be used again.
  *
+ * \retval -CLITE_EUNSUPPORTED a policy needs what is not present: the text says what, and where
  * \retval -ENOSPC a map is full: the text names it and its size
  * \retval -ECHILD, -ESTALE, -ENOMEM as above
  * \retval -EBUSY another process is changing the instance and did not end within 5 s

@@ -3,6 +3,7 @@
 
 #include <cilium-lite/policy.h>
 
+#include "model/document_k8s.h"
 #include "model/document_rule.h"
 
 #define NAME_MAX_BYTES 255
@@ -11,6 +12,7 @@
 struct document {
 	const struct ydoc *doc;
 	const char *default_name;
+	const char *filename;
 	struct policy *policy;
 	size_t parts_cap;
 	uint32_t name_line;
@@ -86,19 +88,19 @@ static int read_part(const struct reader *r, struct document *d, const struct yn
 	return document_part(r, n, p, &policy->parts[policy->nparts++], ret_labels);
 }
 
-static int read_specs(const struct reader *r, struct document *d, const struct ynode *list)
+static int read_specs(const struct reader *r, struct document *d, const struct ynode *list,
+		      const struct path *p)
 {
-	struct path p = { .key = "specs" };
 	const struct ynode *labels;
 	size_t i = 0;
-	int res = doc_list(r, list, &p);
+	int res = doc_list(r, list, p);
 
 	if (res < 0)
 		return res;
 	if (list->n == 0)
-		return doc_fail(r, list->line, &p, CLITE_EDOCUMENT, "needs at least one rule");
+		return doc_fail(r, list->line, p, CLITE_EDOCUMENT, "needs at least one rule");
 	for (const struct ynode *n = list->first; n; n = n->next) {
-		struct path here = { .up = &p, .index = i++ };
+		struct path here = { .up = p, .index = i++ };
 
 		res = read_part(r, d, n, &here, &labels);
 		if (res < 0)
@@ -174,41 +176,73 @@ static const struct ynode *find(const struct ynode *map, const char *key)
 	return NULL;
 }
 
+enum kind { KIND_NAMESPACED, KIND_CLUSTERWIDE, KIND_K8S, KIND_LIST };
+
+static const struct kind_name {
+	const char *name;
+	const char *api;
+	enum kind kind;
+} kinds[] = {
+	{ "CiliumNetworkPolicy", "cilium.io/v2", KIND_NAMESPACED },
+	{ "CiliumClusterwideNetworkPolicy", "cilium.io/v2", KIND_CLUSTERWIDE },
+	{ "NetworkPolicy", "networking.k8s.io/v1", KIND_K8S },
+	{ "List", "v1", KIND_LIST },
+	{ "CiliumNetworkPolicyList", "cilium.io/v2", KIND_LIST },
+	{ "CiliumClusterwideNetworkPolicyList", "cilium.io/v2", KIND_LIST },
+	{ "NetworkPolicyList", "networking.k8s.io/v1", KIND_LIST },
+};
+
+static const struct kind_name *kind_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return &kinds[i];
+	return NULL;
+}
+
 /* Before all other fields: those of another kind would be called unknown. */
-static int read_kind(const struct reader *r, const struct ynode *root, bool *ret_clusterwide)
+static int read_kind(const struct reader *r, const struct ynode *root, const struct path *p,
+		     enum kind *ret)
 {
 	const struct ynode *kind = find(root, "kind"), *api = find(root, "apiVersion");
-	struct path kind_path = { .key = "kind" }, api_path = { .key = "apiVersion" };
+	struct path kind_path = { .up = p, .key = "kind" };
+	struct path api_path = { .up = p, .key = "apiVersion" };
+	const struct kind_name *k;
 	const char *s;
 	int res;
 
 	if (!kind)
-		return doc_fail(r, root->line, NULL, CLITE_EDOCUMENT,
+		return doc_fail(r, root->line, p, CLITE_EDOCUMENT,
 				"needs 'kind: CiliumNetworkPolicy' (or a list of rules)");
 	res = doc_string(r, kind, &kind_path, &s);
 	if (res < 0)
 		return res;
-	*ret_clusterwide = strcmp(s, "CiliumClusterwideNetworkPolicy") == 0;
-	if (!*ret_clusterwide && strcmp(s, "CiliumNetworkPolicy") != 0)
+	k = kind_find(s);
+	if (!k)
 		return doc_fail_value(r, kind, &kind_path, CLITE_EUNSUPPORTED,
-				      "is not supported: CiliumNetworkPolicy and "
-				      "CiliumClusterwideNetworkPolicy are");
-
+				      "is not supported: CiliumNetworkPolicy, "
+				      "CiliumClusterwideNetworkPolicy, NetworkPolicy and lists of "
+				      "them are");
 	if (!api)
-		return doc_fail(r, root->line, NULL, CLITE_EDOCUMENT,
-				"needs 'apiVersion: cilium.io/v2'");
+		return doc_fail(r, root->line, p, CLITE_EDOCUMENT, "needs 'apiVersion: %s'",
+				k->api);
 	res = doc_string(r, api, &api_path, &s);
 	if (res < 0)
 		return res;
-	if (strcmp(s, "cilium.io/v2") != 0)
-		return doc_fail_value(r, api, &api_path, CLITE_EDOCUMENT,
-				      "is not the version: write cilium.io/v2");
+	if (strcmp(s, k->api) != 0) {
+		_cleanup_buf_ struct buf text = {};
+
+		buf_printf(&text, "is not the version: write %s", k->api);
+		return text.failed ? -ENOMEM :
+				     doc_fail_value(r, api, &api_path, CLITE_EDOCUMENT, text.data);
+	}
+	*ret = k->kind;
 	return 0;
 }
 
 /* Everything but the name and the namespace is Kubernetes' own business. */
 static int read_metadata(const struct reader *r, struct document *d, const struct ynode *n,
-			 bool clusterwide, const char **ret_namespace)
+			 const struct path *up, enum kind kind, const char **ret_namespace)
 {
 	enum { NAME, NAMESPACE };
 	static const struct field fields[] = {
@@ -228,7 +262,7 @@ static int read_metadata(const struct reader *r, struct document *d, const struc
 		{ .name = "selfLink" },
 		{ .name = "uid" },
 	};
-	struct path p = { .key = "metadata" };
+	struct path p = { .up = up, .key = "metadata" };
 	struct path name_path = { .up = &p, .key = "name" };
 	struct path namespace_path = { .up = &p, .key = "namespace" };
 	const struct ynode *got[ARRAY_SIZE(fields)];
@@ -243,7 +277,7 @@ static int read_metadata(const struct reader *r, struct document *d, const struc
 	res = doc_string(r, got[NAME], &name_path, &name);
 	if (res < 0)
 		return res;
-	if (got[NAMESPACE] && clusterwide)
+	if (got[NAMESPACE] && kind == KIND_CLUSTERWIDE)
 		return doc_fail(r, got[NAMESPACE]->key_line, &namespace_path, CLITE_EDOCUMENT,
 				"a CiliumClusterwideNetworkPolicy has no namespace: leave it away");
 	if (got[NAMESPACE]) {
@@ -253,38 +287,56 @@ static int read_metadata(const struct reader *r, struct document *d, const struc
 		if (!**ret_namespace || strchr(*ret_namespace, '/'))
 			return doc_fail_value(r, got[NAMESPACE], &namespace_path, CLITE_EDOCUMENT,
 					      "is no name of a namespace");
+	} else if (kind == KIND_K8S) {
+		*ret_namespace = "default"; /* as in Kubernetes */
 	}
 	return set_name(r, d, got[NAME]->line, &name_path, *ret_namespace, name);
 }
 
-static int read_object(const struct reader *r, struct document *d)
+static int read_spec(const struct reader *r, struct document *d, const struct ynode *n,
+		     const struct path *p, enum kind kind)
 {
-	const struct ynode *root = d->doc->root, *got[T_COUNT], *labels;
-	struct path spec = { .key = "spec" };
+	struct policy *policy = d->policy;
+	const struct ynode *labels;
+
+	if (kind != KIND_K8S)
+		return read_part(r, d, n, p, &labels);
+	if (!array_grow(&policy->parts, &d->parts_cap, policy->nparts))
+		return -ENOMEM;
+	policy->parts[policy->nparts] = (struct part){};
+	return document_network_policy(r, n, p, &policy->parts[policy->nparts++]);
+}
+
+static int read_object(const struct reader *r, struct document *d, const struct ynode *root,
+		       const struct path *p, enum kind kind)
+{
+	struct path spec = { .up = p, .key = "spec" }, specs = { .up = p, .key = "specs" };
+	const struct ynode *got[T_COUNT];
+	struct field fields[T_COUNT];
 	struct reader within = *r;
-	bool clusterwide = false;
 	int res;
 
-	res = read_kind(r, root, &clusterwide);
-	if (res < 0)
-		return res;
-	res = doc_fields(r, root, NULL, top_fields, T_COUNT, got);
+	memcpy(fields, top_fields, sizeof(fields));
+	if (kind == KIND_K8S)
+		fields[T_SPECS] = (struct field){};
+	res = doc_fields(r, root, p, fields, T_COUNT, got);
 	if (res < 0)
 		return res;
 	if (!got[T_METADATA])
-		return doc_fail(r, root->line, NULL, CLITE_EDOCUMENT, "needs metadata with a name");
-	res = read_metadata(r, d, got[T_METADATA], clusterwide, &within.namespace);
+		return doc_fail(r, root->line, p, CLITE_EDOCUMENT, "needs metadata with a name");
+	res = read_metadata(r, d, got[T_METADATA], p, kind, &within.namespace);
 	if (res < 0)
 		return res;
 	if (!got[T_SPEC] && !got[T_SPECS])
-		return doc_fail(r, root->line, NULL, CLITE_EDOCUMENT, "needs a spec, or specs");
+		return doc_fail(r, root->line, p, CLITE_EDOCUMENT,
+				kind == KIND_K8S ? "needs a spec" : "needs a spec, or specs");
 
 	if (got[T_SPEC]) {
-		res = read_part(&within, d, got[T_SPEC], &spec, &labels);
+		res = read_spec(&within, d, got[T_SPEC], &spec, kind);
 		if (res < 0)
 			return res;
 	}
-	return got[T_SPECS] ? read_specs(&within, d, got[T_SPECS]) : 0;
+	return got[T_SPECS] ? read_specs(&within, d, got[T_SPECS], &specs) : 0;
 }
 
 /* ---- streams ------------------------------------------------------------ */
@@ -293,6 +345,7 @@ struct named {
 	struct policy *policy;
 	uint32_t line; /* of its name */
 	size_t begin, end;
+	bool item; /* of a list: its text is written anew */
 };
 
 struct policies {
@@ -308,36 +361,118 @@ static void policies_clear(struct policies *l)
 	*l = (struct policies){};
 }
 
-static int read_document(const struct reader *r, const struct ydoc *doc, const char *filename,
-			 const char *default_name, struct named *ret)
+/* What a document, or an item of a list, is to be read as. */
+typedef int (*read_fn)(const struct reader *r, struct document *d, const struct ynode *root,
+		       const struct path *p, enum kind kind);
+
+static int read_as_rules(const struct reader *r, struct document *d, const struct ynode *root,
+			 const struct path *p, enum kind kind)
+{
+	(void)root, (void)p, (void)kind;
+	return read_rules(r, d, d->filename);
+}
+
+static int add_policy(const struct reader *r, const struct document *of, const struct ynode *root,
+		      const struct path *p, enum kind kind, read_fn read, struct policies *list)
 {
 	_cleanup_(policy_freep) struct policy *policy = NULL;
-	struct document d = { .doc = doc, .default_name = default_name };
+	struct document d = *of;
 	int res;
 
+	if (!array_grow(&list->v, &list->cap, list->n))
+		return -ENOMEM;
 	policy = d.policy = calloc(1, sizeof(*policy));
 	if (!policy)
 		return -ENOMEM;
 	policy->filename = strdup(r->filename);
 	if (!policy->filename)
 		return -ENOMEM;
-
-	if (doc->root->kind == YNODE_MAP)
-		res = read_object(r, &d);
-	else if (doc->root->kind == YNODE_LIST)
-		res = read_rules(r, &d, filename);
-	else
-		res = doc_fail_type(r, doc->root, NULL, "a CiliumNetworkPolicy or a list of rules");
+	res = read(r, &d, root, p, kind);
 	if (res < 0)
 		return res;
-
-	*ret = (struct named){
+	list->v[list->n++] = (struct named){
 		.policy = TAKE_PTR(policy),
 		.line = d.name_line,
-		.begin = doc->begin,
-		.end = doc->end,
+		.begin = of->doc->begin,
+		.end = of->doc->end,
+		.item = p != NULL,
 	};
 	return 0;
+}
+
+static int read_map(const struct reader *r, const struct document *of, const struct ynode *root,
+		    const struct path *p, struct policies *list);
+
+static int read_items(const struct reader *r, const struct document *of, const struct ynode *items,
+		      const struct path *p, struct policies *list)
+{
+	size_t i = 0;
+	int res = doc_list(r, items, p);
+
+	for (const struct ynode *n = items->first; res >= 0 && n; n = n->next) {
+		struct path here = { .up = p, .index = i++ };
+
+		if (n->kind != YNODE_MAP)
+			return doc_fail_type(r, n, &here, "a policy");
+		res = read_map(r, of, n, &here, list);
+	}
+	return res;
+}
+
+static int read_list_object(const struct reader *r, const struct document *of,
+			    const struct ynode *root, const struct path *p, struct policies *list)
+{
+	enum { API_VERSION, KIND, METADATA, ITEMS, COUNT };
+	static const struct field fields[COUNT] = {
+		[API_VERSION] = { .name = "apiVersion" },
+		[KIND] = { .name = "kind" },
+		[METADATA] = { .name = "metadata" }, /* of the list: nothing for us */
+		[ITEMS] = { .name = "items" },
+	};
+	struct path items = { .up = p, .key = "items" };
+	const struct ynode *got[COUNT];
+	int res = doc_fields(r, root, p, fields, COUNT, got);
+
+	if (res < 0)
+		return res;
+	if (!got[ITEMS])
+		return doc_fail(r, root->line, p, CLITE_EDOCUMENT, "needs items");
+	return read_items(r, of, got[ITEMS], &items, list);
+}
+
+static int read_map(const struct reader *r, const struct document *of, const struct ynode *root,
+		    const struct path *p, struct policies *list)
+{
+	enum kind kind = KIND_NAMESPACED;
+	int res = read_kind(r, root, p, &kind);
+
+	if (res < 0)
+		return res;
+	if (kind != KIND_LIST)
+		return add_policy(r, of, root, p, kind, read_object, list);
+	if (p)
+		return doc_fail(r, root->line, p, CLITE_EDOCUMENT, "is a list in a list");
+	return read_list_object(r, of, root, p, list);
+}
+
+/* Objects with a kind, as "kubectl get -o json" may be cut to, are no rules. */
+static bool is_objects(const struct ynode *list)
+{
+	return list->first && list->first->kind == YNODE_MAP && find(list->first, "kind");
+}
+
+static int read_document(const struct reader *r, const struct ydoc *doc, const char *filename,
+			 const char *default_name, struct policies *list)
+{
+	struct document d = { .doc = doc, .default_name = default_name, .filename = filename };
+
+	if (doc->root->kind == YNODE_MAP)
+		return read_map(r, &d, doc->root, NULL, list);
+	if (doc->root->kind == YNODE_LIST && is_objects(doc->root))
+		return read_items(r, &d, doc->root, NULL, list);
+	if (doc->root->kind == YNODE_LIST)
+		return add_policy(r, &d, doc->root, NULL, KIND_NAMESPACED, read_as_rules, list);
+	return doc_fail_type(r, doc->root, NULL, "a CiliumNetworkPolicy or a list of rules");
 }
 
 static bool is_nothing(const struct ynode *n)
@@ -356,12 +491,9 @@ static int read_stream(const struct reader *r, struct ystream *s, const char *fi
 			return res;
 		if (is_nothing(doc.root))
 			continue;
-		if (!array_grow(&list->v, &list->cap, list->n))
-			return -ENOMEM;
-		res = read_document(r, &doc, filename, default_name, &list->v[list->n]);
+		res = read_document(r, &doc, filename, default_name, list);
 		if (res < 0)
 			return res;
-		list->n++;
 	}
 }
 
@@ -398,15 +530,33 @@ static int check_names(const struct reader *r, struct policies *list)
 	return 0;
 }
 
+static int write_text(struct policy *p)
+{
+	_cleanup_buf_ struct buf b = {};
+	int res = policy_write(p, &b);
+
+	if (res < 0)
+		return res;
+	p->text = TAKE_PTR(b.data);
+	return 0;
+}
+
 static int set_texts(struct policies *list, const char *text, size_t len)
 {
-	if (list->n == 1) {
+	if (list->n == 1 && !list->v[0].item) {
 		list->v[0].begin = 0;
 		list->v[0].end = len;
 	}
 	for (size_t i = 0; i < list->n; i++) {
 		struct named *d = &list->v[i];
 
+		if (d->item) {
+			int res = write_text(d->policy);
+
+			if (res < 0)
+				return res;
+			continue;
+		}
 		d->policy->text = strndup(text + d->begin, d->end - d->begin);
 		if (!d->policy->text)
 			return -ENOMEM;

@@ -336,6 +336,36 @@ static int read_cidr_group(const struct reader *r, const struct ynode *n, const 
 	return res < 0 ? res : keep_peer(n, NEED_CIDR_GROUPS, peer);
 }
 
+/* A prefix and what is excepted of it. */
+static int read_prefixes(const struct reader *r, const struct ynode *n, const struct path *p,
+			 const struct ynode *cidr, const struct ynode *except, struct peer *peer)
+{
+	struct path cidr_path = { .up = p, .key = "cidr" };
+	struct path except_path = { .up = p, .key = "except" };
+	int res;
+
+	peer->kind = CLITE_PEER_CIDR;
+	if (!cidr)
+		return doc_fail(r, n->line, p, CLITE_EDOCUMENT, "needs a cidr");
+	res = read_prefix(r, cidr, &cidr_path, &peer->cidr);
+	if (res < 0)
+		return res;
+	return except ? read_except(r, except, &except_path, peer) : 0;
+}
+
+int document_block(const struct reader *r, const struct ynode *n, const struct path *p,
+		   struct peer *peer)
+{
+	static const struct field fields[S_GROUP] = {
+		[S_CIDR] = { .name = "cidr" },
+		[S_EXCEPT] = { .name = "except" },
+	};
+	const struct ynode *got[S_GROUP];
+	int res = doc_fields(r, n, p, fields, S_GROUP, got);
+
+	return res < 0 ? res : read_prefixes(r, n, p, got[S_CIDR], got[S_EXCEPT], peer);
+}
+
 static int read_cidr_set(const struct reader *r, const struct ynode *n, const struct path *p,
 			 struct peer *peer)
 {
@@ -345,8 +375,6 @@ static int read_cidr_set(const struct reader *r, const struct ynode *n, const st
 		[S_GROUP] = { .name = "cidrGroupRef" },
 		[S_GROUP_SELECTOR] = { .name = "cidrGroupSelector" },
 	};
-	struct path cidr = { .up = p, .key = "cidr" };
-	struct path except = { .up = p, .key = "except" };
 	const struct ynode *got[S_COUNT];
 	int res;
 
@@ -355,13 +383,7 @@ static int read_cidr_set(const struct reader *r, const struct ynode *n, const st
 		return res;
 	if (got[S_GROUP] || got[S_GROUP_SELECTOR])
 		return read_cidr_group(r, n, p, got, peer);
-	peer->kind = CLITE_PEER_CIDR;
-	if (!got[S_CIDR])
-		return doc_fail(r, n->line, p, CLITE_EDOCUMENT, "needs a cidr");
-	res = read_prefix(r, got[S_CIDR], &cidr, &peer->cidr);
-	if (res < 0)
-		return res;
-	return got[S_EXCEPT] ? read_except(r, got[S_EXCEPT], &except, peer) : 0;
+	return read_prefixes(r, n, p, got[S_CIDR], got[S_EXCEPT], peer);
 }
 
 static int read_entity(const struct reader *r, const struct ynode *n, const struct path *p,

@@ -34,6 +34,9 @@ int document_peers(const struct reader *r, const struct ynode *list, const struc
 int document_ports(const struct reader *r, const struct ynode *list, const struct path *p,
 		   enum element kind, struct rule *rule);
 
+/* A prefix (field cidr) with what is excepted (except), into a zeroed peer. */
+int document_block(const struct reader *r, const struct ynode *n, const struct path *p,
+		   struct peer *peer);
 /* fromRequires, toRequires. */
 int document_requires(const struct reader *r, const struct ynode *list, const struct path *p,
 		      struct rule *rule);

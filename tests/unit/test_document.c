@@ -701,9 +701,22 @@ static const struct wrong wrong_streams[] = {
 };
 
 static const struct wrong wrong_objects[] = {
-	{ "kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\n", CLITE_EUNSUPPORTED,
-	  "t.yaml:1: kind: 'NetworkPolicy' is not supported" },
-	{ "kind: List\nitems: []\n", CLITE_EUNSUPPORTED, "t.yaml:1: kind: 'List'" },
+	{ "kind: Ingress\napiVersion: networking.k8s.io/v1\n", CLITE_EUNSUPPORTED,
+	  "t.yaml:1: kind: 'Ingress' is not supported: CiliumNetworkPolicy, " },
+	{ "kind: NetworkPolicy\napiVersion: extensions/v1beta1\n", CLITE_EDOCUMENT,
+	  "t.yaml:2: apiVersion: 'extensions/v1beta1' is not the version: write "
+	  "networking.k8s.io/v1" },
+	{ "kind: List\nitems: []\n", CLITE_EDOCUMENT, "t.yaml:1: needs 'apiVersion: v1'" },
+	{ "apiVersion: v1\nkind: List\nitems: []\n", CLITE_EDOCUMENT,
+	  "t.yaml: there is no document in it" },
+	{ "apiVersion: v1\nkind: List\n", CLITE_EDOCUMENT, "t.yaml:1: needs items" },
+	{ "apiVersion: v1\nkind: List\nitems: [x]\n", CLITE_EDOCUMENT,
+	  "t.yaml:3: items[0]: expected a policy" },
+	{ "apiVersion: v1\nkind: List\nitems: [{kind: List, apiVersion: v1, items: []}]\n",
+	  CLITE_EDOCUMENT, "t.yaml:3: items[0]: is a list in a list" },
+	{ "apiVersion: v1\nkind: List\nitems:\n- kind: CiliumNetworkPolicy\n  apiVersion: cilium.io/v2\n"
+	  "  metadata: {name: a}\n  spec: {endpointSelector: {}, ingres: []}\n",
+	  CLITE_EDOCUMENT, "t.yaml:7: items[0].spec.ingres: unknown field" },
 	{ "kind: [x]\n", CLITE_EDOCUMENT, "t.yaml:1: kind: expected a string, found a list" },
 	{ "kind: CiliumNetworkPolicy\n", CLITE_EDOCUMENT, "needs 'apiVersion: cilium.io/v2'" },
 	{ "apiVersion: cilium.io/v1\nkind: CiliumNetworkPolicy\n", CLITE_EDOCUMENT,

@@ -247,7 +247,8 @@ const struct command commands[] = {
 		.args = "FILE...",
 		.purpose = "Put the policies of documents into force",
 		.details =
-			"A document is a CiliumNetworkPolicy in YAML or JSON, or several of them.\n"
+			"A document is a CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy or\n"
+			"NetworkPolicy in YAML or JSON, or several of them, or a list.\n"
 			"FILE may be '-': standard input. A policy replaces the one of its name.\n"
 			"All files come into force at once, or none of them.",
 		.example = "clite policy import web.yaml db.yaml",
