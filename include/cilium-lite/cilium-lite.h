@@ -40,6 +40,7 @@
 #include <cilium-lite/policy.h>
 #include <cilium-lite/rehearse.h>
 #include <cilium-lite/service.h>
+#include <cilium-lite/trace.h>
 #include <cilium-lite/version.h>
 
 #endif

@@ -49,13 +49,26 @@ int ctx_end(struct clite_ctx *ctx, int ret)
 	return ret;
 }
 
-int ctx_lend(struct clite_ctx *ctx, void *memory)
+static void lent_clear(struct clite_ctx *ctx)
+{
+	if (ctx->lent)
+		ctx->lent_free(ctx->lent);
+	ctx->lent = NULL;
+}
+
+int ctx_lend_whole(struct clite_ctx *ctx, void *memory, void (*destroy)(void *memory))
 {
 	if (!memory)
 		return -ENOMEM;
-	free(ctx->lent);
+	lent_clear(ctx);
 	ctx->lent = memory;
+	ctx->lent_free = destroy;
 	return 0;
+}
+
+int ctx_lend(struct clite_ctx *ctx, void *memory)
+{
+	return ctx_lend_whole(ctx, memory, free);
 }
 
 /* ---- open, close ------------------------------------------------------------ */
@@ -202,7 +215,7 @@ struct clite_ctx *clite_close(struct clite_ctx *ctx)
 	}
 	closep(&ctx->epoll_fd);
 	closep(&ctx->timer_fd);
-	free(ctx->lent);
+	lent_clear(ctx);
 	err_clear(&ctx->err);
 	free(ctx);
 	return NULL;

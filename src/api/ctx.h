@@ -26,6 +26,7 @@ struct clite_ctx {
 
 	/* What was lent out by the last call. */
 	void *lent;
+	void (*lent_free)(void *memory);
 	struct clite_status status;
 	struct clite_rule_info rule;
 };
@@ -40,6 +41,8 @@ int ctx_end(struct clite_ctx *ctx, int ret);
 
 /* Keep memory until the next call on the context; takes it over. NULL: -ENOMEM. */
 int ctx_lend(struct clite_ctx *ctx, void *memory);
+/* The same for memory that owns more. */
+int ctx_lend_whole(struct clite_ctx *ctx, void *memory, void (*destroy)(void *memory));
 
 /* Call an expression for a list's callback with the context locked against use. */
 #define CTX_CALL(ctx, call)       \
