@@ -8,8 +8,9 @@
 #include <linux/if_ether.h>
 #include <netinet/in.h>
 
-#include "api/trace.h"
+#include "api/ends.h"
 #include "api/txn.h"
+#include "datapath/live.h"
 #include "model/judge.h"
 
 /* A step with all that it points to. */
@@ -405,7 +406,7 @@ static int run_live(struct tracing *g, struct live_result *ret)
 	/* Above what the kernel gives out by itself (ip_local_port_range). */
 	if (!t.sport)
 		t.sport = 65533;
-	return trace_live(g->ctx, &t, g->src.ep, g->dst.ep, ret);
+	return live_run(g->ctx->dp, &t, g->src.ep, g->dst.ep, ret, &g->ctx->err);
 }
 
 static void way_out(struct tracing *g)

@@ -517,6 +517,25 @@ class PolicyTest(RootTestCase):
                 "ingress": [{"toPorts": [{"ports": [{"port": "http"}]}]}]}})
         self.assertIn((80, 80), [(e.port, e.end_port) for e in self.ctx.policy.entries(web)])
 
+    def test_trace(self):
+        web = self.ctx.endpoints.add(self.veth("a"), ipv4="10.0.0.1", labels=["app=web"])
+        self.ctx.policy.load(DOCUMENT, filename="web.yaml")
+        client = self.ctx.endpoints.add(self.veth("b"), ipv4="10.0.0.2", labels=["app=client"])
+        t = self.ctx.trace(client, web, 80, live=True)
+        self.assertTrue(t.allowed and t.agree)
+        self.assertEqual((t.verdict, t.live_verdict, t.way), (
+            cl.Verdict.FORWARDED, cl.Verdict.FORWARDED, cl.Way.ENDPOINT))
+        self.assertEqual((str(t.source), str(t.destination), t.destination_endpoint),
+                         ("10.0.0.2", "10.0.0.1", web.id))
+        self.assertEqual((t.ingress.rule.policy, t.ingress.rules), ("web", (t.ingress.rule,)))
+        self.assertFalse(t.egress.enforced)
+        t = self.ctx.trace(source_identity=2, destination="10.0.0.1", port=80)
+        self.assertEqual((t.reason, t.way, t.source, t.live_verdict), (133, cl.Way.NONE, None, None))
+        with self.assertRaises(cl.InvalidArgument):
+            self.ctx.trace(packet=b"short")
+        with self.assertRaises(cl.NotFound):
+            self.ctx.trace(source_identity=4000, destination=web, port=1)
+
     def test_warnings_and_rehearsal(self):
         self.ctx.endpoints.add(self.veth("a"), ipv4="10.0.0.1", labels=["app=web"])
         with self.ctx.transaction() as txn:

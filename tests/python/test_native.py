@@ -77,14 +77,14 @@ class HeadersTest(unittest.TestCase):
             "Algorithm": "CLITE_LB_", "BackendState": "CLITE_BACKEND_",
             "ConntrackFlags": "CLITE_CT_", "EventType": "CLITE_EVENT_",
             "Verdict": "CLITE_VERDICT_", "WarningCode": "CLITE_WARNING_",
-            "Enforcement": "CLITE_ENFORCE_",
+            "Enforcement": "CLITE_ENFORCE_", "Way": "CLITE_WAY_",
             "Aggregation": "CLITE_AGGREGATE_"}
         named = set()
         for enumeration, prefix in prefixes.items():
             for name, member in getattr(enums, enumeration).__members__.items():
                 self.assertEqual(member, self.macros[prefix + name], prefix + name)
                 named.add(prefix + name)
-        elsewhere = {m for m in self.macros if re.match(r"CLITE_(VERSION_|OPEN_|REHEARSE_|E[A-Z]+$)", m)}
+        elsewhere = {m for m in self.macros if re.match(r"CLITE_(VERSION_|OPEN_|REHEARSE_|TRACE_|E[A-Z]+$)", m)}
         elsewhere |= {"CLITE_ID_FIRST", "CLITE_ID_FIRST_CIDR"}
         self.assertLessEqual(set(self.macros) - named, elsewhere)
 

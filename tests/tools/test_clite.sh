@@ -297,6 +297,22 @@ stop "$lines"
 check "monitor -o json: each line is JSON" python3 -c 'import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1]) if line.startswith("{")]
 assert rows and all("flow" in r or "verdict" in r for r in rows), rows' "$tmp/lines"
+check "policy trace" shows '^  allow ingress\[0\] of policy .web. .*web.yaml:11  <- decides$' \
+	policy trace --src red --dst 10.96.0.1 --dport 80/tcp --live
+check "policy trace: the service" grep -q '^Service: .*1 active back end$' "$tmp/out"
+check "policy trace: live" grep -q '^Live: .*as worked out$' "$tmp/out"
+check "policy trace: way" grep -q '^Way: .*to endpoint 2, device' "$tmp/out"
+check "policy trace: denied" shows '^Verdict: +DENIED, Policy denied \(133\)$' \
+	policy trace --src identity:2 --dst endpoint:blue --dport 81
+check "policy trace, JSON" json 'd["verdict"], d["agree"], d["ingress"]["rules"][0]["line"]' "FORWARDED True 11" \
+	policy trace --src fd77::1 --dst fd77::2 --dport 80 --live
+check "policy trace: families" says 1 "source is IPv4, destination IPv6" clite policy trace --src 10.77.0.1 --dst fd77::2 --dport 80
+check "policy trace: a frame" shows '^Source: +10.77.0.1:1234, identity 256, endpoint 1$' policy trace \
+	--packet "$(printf '%s' 020000000001 020000000002 0800 45000028000000004006 0000 0a4d0001 0a4d0002 04d20050 00000000 00000000 50020000 00000000)"
+check "policy trace: no frame" says 2 "are no bytes in hex" clite policy trace --packet xyz
+check "policy trace: nobody" says 2 "--src and --dst are missing" clite policy trace --src red
+check "policy trace: bad port" says 2 "'http' is not PORT[/PROTOCOL]" clite policy trace --src red --dst blue --dport http
+
 # the same flows, saved: what another policy would do to them
 sed 's/app: red/app: green/' "$tmp/web.yaml" >"$tmp/new.yaml"
 grep '^{' "$tmp/lines" >"$tmp/saved"

@@ -104,6 +104,13 @@ enum {
 	OPT_FOR,
 	OPT_DELETE,
 	OPT_COMMIT,
+	OPT_SRC,
+	OPT_DST,
+	OPT_DPORT,
+	OPT_SPORT,
+	OPT_BACKEND,
+	OPT_PACKET,
+	OPT_LIVE,
 };
 
 int cmd_status(struct cli *cli);
@@ -123,6 +130,7 @@ int cmd_policy_delete(struct cli *cli);
 int cmd_policy_get(struct cli *cli);
 int cmd_policy_validate(struct cli *cli);
 int cmd_policy_rehearse(struct cli *cli);
+int cmd_policy_trace(struct cli *cli);
 int cmd_config(struct cli *cli);
 int cmd_endpoint_config(struct cli *cli);
 int cmd_service_list(struct cli *cli);

@@ -55,6 +55,17 @@ static const struct opt all_policies_opts[] = {
 	{ 0 },
 };
 
+static const struct opt trace_opts[] = {
+	{ OPT_SRC, "src", "END", "who sends: an address, an endpoint, or identity:N" },
+	{ OPT_DST, "dst", "END", "to whom: the same; also the address of a service" },
+	{ OPT_DPORT, "dport", "PORT[/PROTOCOL]", "tcp (default), udp, sctp; 8/icmp: the type" },
+	{ OPT_SPORT, "sport", "PORT", "source port (default: any)" },
+	{ OPT_BACKEND, "backend", "N", "the N-th active back end of a service, from 0" },
+	{ OPT_PACKET, "packet", "HEX", "an Ethernet frame instead of all of the above" },
+	{ OPT_LIVE, "live", NULL, "run it through the loaded programs, too" },
+	{ 0 },
+};
+
 static const struct opt rehearse_opts[] = {
 	{ OPT_FLOWS, "flows", "FILE", "saved flows instead of those that come; '-': standard input" },
 	{ OPT_FOR, "for", "SECONDS", "end after that time (default: Ctrl-C ends it)" },
@@ -288,6 +299,18 @@ const struct command commands[] = {
 		.min_args = 1,
 		.max_args = -1,
 		.run = cmd_policy_validate,
+	},
+	{
+		.path = "policy trace",
+		.args = "--src END --dst END --dport PORT[/PROTOCOL] [OPTION]...",
+		.purpose = "Show what would become of a packet, and why",
+		.details =
+			"Every rule that matches is printed, with its document and line. Nothing is sent.\n"
+			"With --live a packet runs through the loaded programs, whose verdict is compared;\n"
+			"the exit code is 1 if they differ.",
+		.example = "clite policy trace --src web --dst 10.96.0.1 --dport 80/tcp --live",
+		.opts = trace_opts,
+		.run = cmd_policy_trace,
 	},
 	{
 		.path = "policy rehearse",

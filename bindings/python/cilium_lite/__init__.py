@@ -20,7 +20,7 @@ from .context import Config, Context, Counter, Feature, Status, instances, probe
 from .endpoint import Endpoint, Endpoints
 from .enums import (Action, Aggregation, Algorithm, BackendState, ConntrackFlags, DefaultDeny,
                     Direction, Enforcement, EventType, IpcacheSource, Operator, PeerKind, Protocol,
-                    ReservedIdentity, Verdict, WarningCode)
+                    ReservedIdentity, Verdict, WarningCode, Way)
 from .event import (Event, EventStream, Subscription, drop_reason_name, drop_reason_text,
                     trace_point_text)
 from .identity import Identities, Identity, Ipcache, IpcacheEntry
@@ -28,6 +28,7 @@ from .policy import (Part, Peer, Policies, Policy, PolicyEntry, Port, Requiremen
                      Selector, Transaction, Warning, validate)
 from .rehearse import Rehearsal, RehearsalCounts, RehearsedFlow
 from .service import Backend, Service, Services
+from .trace import Trace, TraceStep
 
 __version__ = "0.1.0"
 
@@ -40,7 +41,7 @@ __all__ = [
     "NoDevice", "NoSpace", "NotFound", "NotPermitted", "Operator", "Part", "Peer", "PeerKind",
     "Policies", "Policy", "PolicyEntry", "Port", "Protocol", "Rehearsal", "RehearsalCounts",
     "RehearsedFlow", "Requirement", "ReservedIdentity", "Rule", "RuleInfo", "Selector", "Service",
-    "Services", "Stale", "Status", "Subscription", "TooBig", "Transaction", "Unsupported",
-    "Verdict", "Warning", "WarningCode", "drop_reason_name", "drop_reason_text", "instances",
-    "probe", "trace_point_text", "validate", "version",
+    "Services", "Stale", "Status", "Subscription", "TooBig", "Trace", "TraceStep", "Transaction",
+    "Unsupported", "Verdict", "Warning", "WarningCode", "Way", "drop_reason_name",
+    "drop_reason_text", "instances", "probe", "trace_point_text", "validate", "version",
 ]

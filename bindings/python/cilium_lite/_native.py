@@ -94,6 +94,13 @@ CLITE_WARNING_NEEDS = 6
 
 CLITE_REHEARSE_FED = 1
 
+CLITE_TRACE_LIVE = 1
+
+CLITE_WAY_NONE = 0
+CLITE_WAY_ENDPOINT = 1
+CLITE_WAY_HOST = 2
+CLITE_WAY_STACK = 3
+
 CLITE_ENFORCE_DEFAULT = 0
 CLITE_ENFORCE_ALWAYS = 1
 CLITE_ENFORCE_NEVER = 2
@@ -531,6 +538,70 @@ class clite_rehearsal_counts(Structure):
     ]
 
 
+class clite_trace_opts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("flags", c_uint32),
+        ("protocol", c_uint32),
+        ("source", c_char_p),
+        ("destination", c_char_p),
+        ("source_endpoint", c_uint32),
+        ("destination_endpoint", c_uint32),
+        ("source_identity", c_uint32),
+        ("destination_identity", c_uint32),
+        ("source_port", c_uint16),
+        ("destination_port", c_uint16),
+        ("backend", c_uint32),
+        ("packet", c_void_p),
+        ("packet_len", c_size_t),
+    ]
+
+
+class clite_trace_step(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("direction", c_uint32),
+        ("endpoint", c_uint32),
+        ("peer", c_uint32),
+        ("enforced", c_uint32),
+        ("reason", c_uint32),
+        ("audited", c_uint32),
+        ("match", c_uint32),
+        ("reserved", c_uint32),
+        ("rule", POINTER(clite_rule_info)),
+        ("rules", POINTER(POINTER(clite_rule_info))),
+        ("nrules", c_size_t),
+    ]
+
+
+class clite_trace(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("verdict", c_uint32),
+        ("reason", c_uint32),
+        ("live", c_uint32),
+        ("live_verdict", c_uint32),
+        ("live_reason", c_uint32),
+        ("agree", c_uint32),
+        ("source_endpoint", c_uint32),
+        ("destination_endpoint", c_uint32),
+        ("source_identity", c_uint32),
+        ("destination_identity", c_uint32),
+        ("protocol", c_uint32),
+        ("source_port", c_uint16),
+        ("destination_port", c_uint16),
+        ("source", c_char_p),
+        ("destination", c_char_p),
+        ("service", c_uint32),
+        ("backends", c_uint32),
+        ("service_name", c_char_p),
+        ("way", c_uint32),
+        ("ifindex", c_uint32),
+        ("egress", POINTER(clite_trace_step)),
+        ("ingress", POINTER(clite_trace_step)),
+    ]
+
+
 # ---- prototypes ---------------------------------------------------------------------------
 
 
@@ -632,6 +703,8 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "clite_rehearsal_counts": (c_int, _rehearsal, POINTER(clite_rehearsal_counts)),
     "clite_rehearsal_commit": (c_int, _rehearsal),
     "clite_rehearsal_free": (_rehearsal, _rehearsal),
+    # trace.h
+    "clite_trace": (c_int, _ctx, POINTER(clite_trace_opts), POINTER(POINTER(clite_trace))),
     # sys/bpf.h
     "clite_sys_prog_fd": (c_int, _ctx, c_char_p),
     "clite_sys_map_fd": (c_int, _ctx, c_char_p),

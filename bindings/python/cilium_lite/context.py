@@ -16,11 +16,12 @@ from ._core import (Core, decode, encode, encode_optional, enumerated, named, re
 from ._errors import failure, invalid
 from .conntrack import Conntrack
 from .endpoint import Endpoints
-from .enums import Aggregation, Direction, Enforcement
+from .enums import Aggregation, Direction, Enforcement, Protocol
 from .event import Event, EventStream, Subscription, Types, drop_reason_text
 from .identity import Identities, Ipcache
 from .policy import Policies, Transaction
 from .service import Services
+from .trace import End, Trace, trace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +206,23 @@ class Context:
             audit=int(now.audit if audit is None else bool(audit)))
         self._core.call(self._core.lib.clite_config_set, byref(c))
         return self.config()
+
+    def trace(self, source: End = None, destination: End = None, port: int = 0,
+              protocol: Union[Protocol, int, str] = Protocol.TCP, *, source_port: int = 0,
+              source_identity: int = 0, destination_identity: int = 0, backend: int = 0,
+              packet: Optional[bytes] = None, live: bool = False) -> Trace:
+        """What would become of the first packet of a flow, and why. Nothing is sent.
+
+        source, destination  an address (also a service's), an Endpoint, or None with an identity
+        port     of the destination; of ICMP the type
+        backend  which of a service's active back ends, from 0
+        packet   an Ethernet frame that says all of that instead
+        live     also run it through the loaded programs, and compare
+        """
+        return trace(self, source, destination, port, protocol, source_port=source_port,
+                     source_identity=source_identity,
+                     destination_identity=destination_identity, backend=backend, packet=packet,
+                     live=live)
 
     @property
     def counters(self) -> List[Counter]:

@@ -125,6 +125,15 @@ class Enforcement(enum.IntEnum):
     NEVER = n.CLITE_ENFORCE_NEVER
 
 
+class Way(enum.IntEnum):
+    """Where a packet goes."""
+
+    NONE = n.CLITE_WAY_NONE  # it is dropped
+    ENDPOINT = n.CLITE_WAY_ENDPOINT
+    HOST = n.CLITE_WAY_HOST
+    STACK = n.CLITE_WAY_STACK  # to the world, by the host's routes
+
+
 class WarningCode(enum.IntEnum):
     """What a policy says that is hardly meant."""
 

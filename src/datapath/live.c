@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A packet of a trace, through the loaded programs. */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <cilium-lite/event.h>
@@ -10,7 +9,9 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-#include "api/trace.h"
+#include "datapath/live.h"
+#include "datapath/ring.h"
+#include "model/event.h"
 
 #define FRAME_MAX 256
 
@@ -225,8 +226,9 @@ static void read_out(const struct traced *t, const uint8_t *out, size_t len,
 	ret->dport = (uint16_t)(out[l4 + 2] << 8 | out[l4 + 3]);
 }
 
-static int run(struct clite_ctx *ctx, const struct traced *t, const struct endpoint *near,
-	       bool from_near, struct ring *ring, struct listening *l, struct live_result *ret)
+static int run(struct dp *dp, const struct traced *t, const struct endpoint *near, bool from_near,
+	       struct ring *ring, struct listening *l, struct live_result *ret,
+	       struct errtext *err)
 {
 	enum dp_prog prog = from_near ? PROG_FROM_ENDPOINT : PROG_TO_ENDPOINT;
 	struct __sk_buff skb = { .ifindex = near->ifindex };
@@ -239,16 +241,16 @@ static int run(struct clite_ctx *ctx, const struct traced *t, const struct endpo
 	int r;
 
 	if (!if_indextoname(near->ifindex, name))
-		return err_set(&ctx->err, ENODEV,
+		return err_set(err, ENODEV,
 			       "the device of endpoint %u is not in this network namespace",
 			       near->id);
-	frame_build(t, &ctx->dp->eps[near->id], from_near, &f);
+	frame_build(t, &dp->eps[near->id], from_near, &f);
 	o.data_size_in = (uint32_t)f.len;
-	if (bpf_prog_test_run_opts(ctx->dp->prog_fd[prog], &o) < 0)
-		return err_set(&ctx->err, errno, "cannot run a packet through the programs: %s",
+	if (bpf_prog_test_run_opts(dp->prog_fd[prog], &o) < 0)
+		return err_set(err, errno, "cannot run a packet through the programs: %s",
 			       strerror(errno));
 	r = ring_consume(ring);
-	clean_up(ctx->dp, t);
+	clean_up(dp, t);
 	if (r < 0)
 		return r;
 	*ret = (struct live_result){};
@@ -259,19 +261,19 @@ static int run(struct clite_ctx *ctx, const struct traced *t, const struct endpo
 	return 0;
 }
 
-int trace_live(struct clite_ctx *ctx, const struct traced *t, const struct endpoint *src,
-	       const struct endpoint *dst, struct live_result *ret)
+int live_run(struct dp *dp, const struct traced *t, const struct endpoint *src,
+	     const struct endpoint *dst, struct live_result *ret, struct errtext *err)
 {
 	struct listening l = { .t = t };
 	struct ring *ring = NULL;
-	int r = ring_open(ctx->dp, 1u << CLITE_EVENT_DROP, false, (uint32_t)getpagesize() * 16,
-			  on_record, &l, &ring, &ctx->err);
+	int r = ring_open(dp, 1u << CLITE_EVENT_DROP, false, (uint32_t)getpagesize() * 16,
+			  on_record, &l, &ring, err);
 
 	if (r)
 		return r;
 	/* The flow that there may be already would answer instead of the policies. */
-	clean_up(ctx->dp, t);
-	r = run(ctx, t, src ? src : dst, src != NULL, ring, &l, ret);
+	clean_up(dp, t);
+	r = run(dp, t, src ? src : dst, src != NULL, ring, &l, ret, err);
 	ring_close(ring);
 	return r;
 }
