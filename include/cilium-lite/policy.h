@@ -150,6 +150,9 @@ struct clite_import_opts {
 	size_t sz;	      /**< sizeof(struct clite_import_opts) */
 	const char *filename; /**< for messages; NULL: "<memory>" */
 	const char *name;     /**< name of rules that have none; NULL: their label "name", else the file's base name */
+	size_t max_bytes;     /**< larger texts are refused with -E2BIG; 0: 16 MiB */
+	size_t max_values;    /**< so are those with more values (scalars, lists, maps); 0: 1,000,000 */
+	size_t max_depth;     /**< and those nested deeper; at most 1024; 0: 64 */
 };
 
 /** Read documents, in YAML or JSON, several in a stream: CiliumNetworkPolicy,
@@ -167,7 +170,7 @@ struct clite_import_opts {
  * \retval -CLITE_EDOCUMENT not a document: clite_error() names file, line, field;
  *	   nothing of the stream is in the transaction
  * \retval -CLITE_EUNSUPPORTED a kind that this library does not know; or it was built without libyaml
- * \retval -E2BIG larger than 16 MiB, deeper than 64 levels, or more than a million nodes
+ * \retval -E2BIG beyond the limits of opts: the text names the limit
  * \retval -EINVAL, -ENOMEM, -ECHILD as above
  * \return number of policies read
  * @since 0.1

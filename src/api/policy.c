@@ -136,6 +136,7 @@ static int documents(const char *text, size_t len, const struct clite_import_opt
 		     struct policy ***ret, size_t *ret_n, struct errtext *err)
 {
 	_cleanup_free_ char *name = NULL;
+	struct document_limits limits;
 	struct clite_import_opts o;
 
 	if (opts_copy(&o, sizeof(o), opts))
@@ -143,7 +144,9 @@ static int documents(const char *text, size_t len, const struct clite_import_opt
 	name = default_name(&o);
 	if (!name)
 		return -ENOMEM;
-	return document_read(text, len, o.filename ?: "<memory>", name, ret, ret_n, err);
+	limits = (struct document_limits){ o.max_bytes, o.max_values, o.max_depth };
+	return document_read_limited(text, len, &limits, o.filename ?: "<memory>", name, ret, ret_n,
+				     err);
 }
 #else
 static int documents(const char *text, size_t len, const struct clite_import_opts *opts,

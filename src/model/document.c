@@ -580,12 +580,30 @@ static int hand_over(struct policies *list, struct policy ***ret_policies, size_
 int document_read(const char *text, size_t len, const char *filename, const char *default_name,
 		  struct policy ***ret_policies, size_t *ret_n, struct errtext *err)
 {
+	static const struct document_limits usual;
+
+	return document_read_limited(text, len, &usual, filename, default_name, ret_policies, ret_n,
+				     err);
+}
+
+int document_read_limited(const char *text, size_t len, const struct document_limits *limits,
+			  const char *filename, const char *default_name,
+			  struct policy ***ret_policies, size_t *ret_n, struct errtext *err)
+{
+	const struct ylimits l = {
+		.bytes = limits->bytes ? limits->bytes : DOCUMENT_MAX_BYTES,
+		.nodes = limits->nodes ? limits->nodes : DOCUMENT_MAX_NODES,
+		.depth = limits->depth ? limits->depth : DOCUMENT_MAX_DEPTH,
+	};
 	_cleanup_(policies_clear) struct policies list = {};
 	_cleanup_(ystream_close) struct ystream s = {};
 	struct reader r = { .filename = filename ? filename : "<memory>", .err = err };
 	int res;
 
-	res = ystream_open(&s, text ? text : "", text ? len : 0, r.filename, err);
+	if (l.depth > DOCUMENT_DEPTH_CEILING)
+		return err_set(err, EINVAL, "max_depth %zu: at most %d", l.depth,
+			       DOCUMENT_DEPTH_CEILING);
+	res = ystream_open(&s, text ? text : "", text ? len : 0, &l, r.filename, err);
 	if (res < 0)
 		return res;
 	res = read_stream(&r, &s, filename, default_name, &list);

@@ -28,7 +28,7 @@ void buf_excerpt(struct buf *b, const char *text)
 
 /* ---- nodes -------------------------------------------------------------- */
 
-/* Recursive: a tree is at most DOCUMENT_MAX_DEPTH deep. */
+/* Recursive: a tree is at most as deep as its limits say. */
 static void ynode_free(struct ynode *n)
 {
 	while (n) {
@@ -246,8 +246,8 @@ static int fail_parser(struct ystream *s)
 struct builder {
 	struct ystream *s;
 	struct ynode *root;
-	struct ynode *stack[DOCUMENT_MAX_DEPTH]; /* the open lists and maps */
-	size_t depth;
+	struct ynode **stack; /* the open lists and maps */
+	size_t depth, stack_cap;
 	char *key; /* of the value that comes next, if the innermost is a map */
 	uint32_t key_line;
 };
@@ -255,6 +255,7 @@ struct builder {
 static void builder_clear(struct builder *b)
 {
 	ynode_free(b->root);
+	free(b->stack);
 	free(b->key);
 }
 
@@ -272,9 +273,9 @@ static int fail_at(struct builder *b, int code, uint32_t line, const char *what)
  * anything. */
 static int check_event(struct builder *b, const yaml_event_t *e, const yaml_char_t *tag)
 {
-	if (++b->s->nodes > DOCUMENT_MAX_NODES)
-		return err_set(b->s->err, E2BIG, "%s:%u: more than %u values: split the document",
-			       b->s->filename, line_of(&e->start_mark), DOCUMENT_MAX_NODES);
+	if (++b->s->nodes > b->s->limits.nodes)
+		return err_set(b->s->err, E2BIG, "%s:%u: more than %zu values: split the document",
+			       b->s->filename, line_of(&e->start_mark), b->s->limits.nodes);
 	if (tag)
 		return fail_at(b, CLITE_EDOCUMENT, line_of(&e->start_mark),
 			       "tags ('!...') are not supported: leave the tag away");
@@ -359,9 +360,11 @@ static int open_collection(struct builder *b, const yaml_event_t *e, enum ynode_
 	if (wants_key(b))
 		return fail_at(b, CLITE_EDOCUMENT, line,
 			       "a key must be a string, not a list or map");
-	if (b->depth == DOCUMENT_MAX_DEPTH)
-		return err_set(b->s->err, E2BIG, "%s:%u: nested deeper than %u levels",
-			       b->s->filename, line, DOCUMENT_MAX_DEPTH);
+	if (b->depth == b->s->limits.depth)
+		return err_set(b->s->err, E2BIG, "%s:%u: nested deeper than %zu levels",
+			       b->s->filename, line, b->s->limits.depth);
+	if (!array_grow(&b->stack, &b->stack_cap, b->depth))
+		return -ENOMEM;
 
 	n = calloc(1, sizeof(*n));
 	if (!n)
@@ -458,15 +461,17 @@ static int refuse_tag_directives(struct ystream *s)
 	return 0;
 }
 
-int ystream_open(struct ystream *s, const char *text, size_t len, const char *filename,
-		 struct errtext *err)
+int ystream_open(struct ystream *s, const char *text, size_t len, const struct ylimits *limits,
+		 const char *filename, struct errtext *err)
 {
 	int r;
 
-	*s = (struct ystream){ .text = text, .len = len, .filename = filename, .err = err };
-	if (len > DOCUMENT_MAX_BYTES)
-		return err_set(err, E2BIG, "%s: %zu bytes: at most %u are read", filename, len,
-			       DOCUMENT_MAX_BYTES);
+	*s = (struct ystream){
+		.limits = *limits, .text = text, .len = len, .filename = filename, .err = err,
+	};
+	if (len > limits->bytes)
+		return err_set(err, E2BIG, "%s: %zu bytes: at most %zu are read", filename, len,
+			       limits->bytes);
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
 		s->skipped = 3;
 	s->at_byte = s->previous_end = s->skipped;

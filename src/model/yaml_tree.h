@@ -40,7 +40,15 @@ struct ydoc {
 
 void ydoc_clear(struct ydoc *d);
 
+/* How much of it is read. */
+struct ylimits {
+	size_t bytes;
+	size_t nodes; /* values, in a whole stream */
+	size_t depth; /* lists and maps inside of each other */
+};
+
 struct ystream {
+	struct ylimits limits;
 	yaml_parser_t parser;
 	bool open;
 	const char *text;
@@ -54,8 +62,8 @@ struct ystream {
 };
 
 /* The text must outlive the stream. -E2BIG, -CLITE_EDOCUMENT, -ENOMEM. */
-int ystream_open(struct ystream *s, const char *text, size_t len, const char *filename,
-		 struct errtext *err);
+int ystream_open(struct ystream *s, const char *text, size_t len, const struct ylimits *limits,
+		 const char *filename, struct errtext *err);
 void ystream_close(struct ystream *s);
 /* The next document: 1; 0 at the end; errors as above. */
 int ystream_next(struct ystream *s, struct ydoc *ret);

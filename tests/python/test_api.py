@@ -80,6 +80,12 @@ class NoRootTest(unittest.TestCase):
             self.assertIn("x.yaml", str(caught.exception))
         with self.assertRaises(cl.TooBig):
             cl.validate("[" * 100_000)
+        for limits in (cl.Limits(bytes=20), cl.Limits(values=5), cl.Limits(depth=2)):
+            with self.subTest(limits), self.assertRaises(cl.TooBig):
+                cl.validate(DOCUMENT, limits=limits)
+        self.assertEqual(cl.validate(DOCUMENT, limits=cl.Limits(depth=1024)), 1)
+        with self.assertRaises(cl.InvalidArgument):
+            cl.validate(DOCUMENT, limits=cl.Limits(depth=1025))
         with self.assertRaises(TypeError):
             cl.validate(7)
         with self.assertRaises(FileNotFoundError):

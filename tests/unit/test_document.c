@@ -1293,6 +1293,79 @@ START_TEST(kept)
 }
 END_TEST
 
+START_TEST(limits)
+{
+	static const struct {
+		struct document_limits limits;
+		int code;
+		const char *error;
+	} rows[] = {
+		{ { 0, 0, 0 }, 0, NULL },
+		{ { 115, 0, 0 }, 0, NULL },
+		{ { 114, 0, 0 }, -E2BIG, "t.yaml: 115 bytes: at most 114 are read" },
+		{ { 0, 15, 0 }, 0, NULL },
+		{ { 0, 14, 0 }, -E2BIG, "t.yaml:5: more than 14 values: split the document" },
+		{ { 0, 0, 3 }, 0, NULL },
+		{ { 0, 0, 2 }, -E2BIG, "t.yaml:5: nested deeper than 2 levels" },
+		{ { 0, 0, 1024 }, 0, NULL },
+		{ { 0, 0, 1025 }, -EINVAL, "max_depth 1025: at most 1024" },
+	};
+	static const char text[] = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: "
+				   "{name: p}\nspec:\n  {endpointSelector: {}, ingress: []}\n";
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_err_ struct errtext err = {};
+		_cleanup_result_ struct result r = {};
+		int code = document_read_limited(text, sizeof(text) - 1, &rows[i].limits, "t.yaml",
+						 NULL, &r.v, &r.n, &err);
+
+		ck_assert_msg(code == rows[i].code, "%zu: %d: %s", i, code, err.text ?: "");
+		if (rows[i].error)
+			ck_assert_str_eq(err.text, rows[i].error);
+	}
+}
+END_TEST
+
+/* As deep as anybody may allow it: nothing overflows. */
+START_TEST(deepest)
+{
+	static const struct document_limits limits = { 0, 0, 1024 };
+	_cleanup_buf_ struct buf b = {};
+	_cleanup_err_ struct errtext err = {};
+	_cleanup_result_ struct result r = {};
+
+	for (int i = 0; i < 1024; i++)
+		buf_puts(&b, "[");
+	for (int i = 0; i < 1024; i++)
+		buf_puts(&b, "]");
+	ck_assert_int_eq(document_read_limited(b.data, b.len, &limits, "t.yaml", NULL, &r.v, &r.n,
+					       &err),
+			 -CLITE_EDOCUMENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "expected a map, found a list"));
+}
+END_TEST
+
+/* A thousand documents, one of them wrong: nothing is read, and it is named. */
+START_TEST(one_of_a_thousand)
+{
+	_cleanup_buf_ struct buf b = {};
+	_cleanup_err_ struct errtext err = {};
+	_cleanup_result_ struct result r = {};
+
+	for (int i = 0; i < 1000; i++)
+		buf_printf(&b,
+			   "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: "
+			   "{name: p%d}\nspec:\n  endpointSelector: {}\n  %s: [{}]\n",
+			   i, i == 617 ? "igress" : "ingress");
+	ck_assert_int_eq(document_read(b.data, b.len, "many.yaml", NULL, &r.v, &r.n, &err),
+			 -CLITE_EDOCUMENT);
+	ck_assert_uint_eq(r.n, 0);
+	ck_assert_ptr_null(r.v);
+	ck_assert_ptr_nonnull(
+		strstr(err.text, "many.yaml:4326: spec.igress: unknown field; here may stand: "));
+}
+END_TEST
+
 START_TEST(kept_values)
 {
 	_cleanup_result_ struct result r = {};
@@ -1443,6 +1516,9 @@ static void add_meaning(Suite *s)
 	tcase_add_test(t, everybody_and_everything);
 	tcase_add_loop_test(t, kept, 0, ARRAY_SIZE(beyond));
 	tcase_add_test(t, kept_values);
+	tcase_add_test(t, limits);
+	tcase_add_test(t, deepest);
+	tcase_add_test(t, one_of_a_thousand);
 	suite_add_tcase(s, t);
 }
 

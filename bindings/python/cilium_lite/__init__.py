@@ -24,8 +24,8 @@ from .enums import (Action, Aggregation, Algorithm, BackendState, ConntrackFlags
 from .event import (Event, EventStream, Subscription, drop_reason_name, drop_reason_text,
                     trace_point_text)
 from .identity import Identities, Identity, Ipcache, IpcacheEntry
-from .policy import (Part, Peer, Policies, Policy, PolicyEntry, Port, Requirement, Rule, RuleInfo,
-                     Selector, Transaction, Warning, validate)
+from .policy import (Limits, Part, Peer, Policies, Policy, PolicyEntry, Port, Requirement, Rule,
+                     RuleInfo, Selector, Transaction, Warning, validate)
 from .rehearse import Rehearsal, RehearsalCounts, RehearsedFlow
 from .service import Backend, Service, Services
 from .trace import Trace, TraceStep
@@ -37,11 +37,12 @@ __all__ = [
     "Conntrack", "ConntrackFlags", "Context", "Counter", "Deadlock", "DefaultDeny", "Direction",
     "DocumentError", "Endpoint", "Endpoints", "Enforcement", "Error", "Event", "EventStream",
     "EventType", "Exists", "Feature", "Flow", "Forked", "Identities", "Identity",
-    "InvalidArgument", "Ipcache", "IpcacheEntry", "IpcacheSource", "LayoutError", "NoBpffs",
-    "NoDevice", "NoSpace", "NotFound", "NotPermitted", "Operator", "Part", "Peer", "PeerKind",
-    "Policies", "Policy", "PolicyEntry", "Port", "Protocol", "Rehearsal", "RehearsalCounts",
-    "RehearsedFlow", "Requirement", "ReservedIdentity", "Rule", "RuleInfo", "Selector", "Service",
-    "Services", "Stale", "Status", "Subscription", "TooBig", "Trace", "TraceStep", "Transaction",
-    "Unsupported", "Verdict", "Warning", "WarningCode", "Way", "drop_reason_name",
-    "drop_reason_text", "instances", "probe", "trace_point_text", "validate", "version",
+    "InvalidArgument", "Ipcache", "IpcacheEntry", "IpcacheSource", "LayoutError", "Limits",
+    "NoBpffs", "NoDevice", "NoSpace", "NotFound", "NotPermitted", "Operator", "Part", "Peer",
+    "PeerKind", "Policies", "Policy", "PolicyEntry", "Port", "Protocol", "Rehearsal",
+    "RehearsalCounts", "RehearsedFlow", "Requirement", "ReservedIdentity", "Rule", "RuleInfo",
+    "Selector", "Service", "Services", "Stale", "Status", "Subscription", "TooBig", "Trace",
+    "TraceStep", "Transaction", "Unsupported", "Verdict", "Warning", "WarningCode", "Way",
+    "drop_reason_name", "drop_reason_text", "instances", "probe", "trace_point_text", "validate",
+    "version",
 ]

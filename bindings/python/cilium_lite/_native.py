@@ -325,6 +325,9 @@ class clite_import_opts(Structure):
         ("sz", c_size_t),
         ("filename", c_char_p),
         ("name", c_char_p),
+        ("max_bytes", c_size_t),
+        ("max_values", c_size_t),
+        ("max_depth", c_size_t),
     ]
 
 

@@ -228,22 +228,36 @@ def _read(source: Source, filename: Optional[str]) -> Tuple[bytes, Optional[str]
     return bytes(source), filename or (name if isinstance(name, str) else None)
 
 
-def _import_arguments(source: Source, filename: Optional[str], name: Optional[str]) -> Any:
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much of a document is read; what is larger raises TooBig. 0: as usual."""
+
+    bytes: int = 0  # 16 MiB
+    values: int = 0  # a million
+    depth: int = 0  # 64; at most 1024
+
+
+def _import_arguments(source: Source, filename: Optional[str], name: Optional[str],
+                      limits: Limits) -> Any:
     text, filename = _read(source, filename)
     opts = _native.clite_import_opts(
         sz=ctypes.sizeof(_native.clite_import_opts),
         filename=encode_optional(filename, "filename"),
-        name=encode_optional(name, "name"))
+        name=encode_optional(name, "name"),
+        max_bytes=unsigned(limits.bytes, 64, "limits.bytes"),
+        max_values=unsigned(limits.values, 64, "limits.values"),
+        max_depth=unsigned(limits.depth, 64, "limits.depth"))
     return text, len(text), byref(opts)
 
 
 def validate(source: Source, *, filename: Optional[str] = None,
-             name: Optional[str] = None) -> int:
+             name: Optional[str] = None, limits: Limits = Limits()) -> int:
     """Read documents as ctx.policy.load() does, and do nothing; how many policies they hold.
     Needs no instance and no privileges. DocumentError and Unsupported say what is wrong where.
     """
     errors = ctypes.create_string_buffer(16384)
-    r: int = _native.lib().clite_policy_validate(*_import_arguments(source, filename, name),
+    r: int = _native.lib().clite_policy_validate(*_import_arguments(source, filename, name,
+                                                                   limits),
                                                  errors, len(errors))
     if r < 0:
         raise failure(r, decode(errors.value))
@@ -339,7 +353,7 @@ class Policies:
                       context=self._context)
 
     def load(self, source: Source, *, filename: Optional[str] = None,
-             name: Optional[str] = None) -> int:
+             name: Optional[str] = None, limits: Limits = Limits()) -> int:
         """Load documents (CiliumNetworkPolicy in YAML or JSON); how many policies they hold.
 
         source    text, a pathlib.Path, an open file, or what json.load() returns
@@ -347,7 +361,8 @@ class Policies:
         name      name of rules that have none
         """
         core = self._context._core
-        return core.call(core.lib.clite_policy_import, *_import_arguments(source, filename, name))
+        return core.call(core.lib.clite_policy_import,
+                         *_import_arguments(source, filename, name, limits))
 
     def put(self, name: str, parts: PartsLike) -> None:
         """Put a policy of objects under a name, in place of what is there."""
@@ -452,10 +467,10 @@ class Transaction:
             return core.check(function(self._pointer, *arguments))
 
     def load(self, source: Source, *, filename: Optional[str] = None,
-             name: Optional[str] = None) -> int:
+             name: Optional[str] = None, limits: Limits = Limits()) -> int:
         """As ctx.policy.load()."""
         r = self._call(self.context._core.lib.clite_txn_policy_import,
-                       *_import_arguments(source, filename, name))
+                       *_import_arguments(source, filename, name, limits))
         self._changed = True
         return r
 
