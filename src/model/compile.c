@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 
 #include "model/judge.h"
+#include "model/peer_index.h"
 
 /* ---- sets of rules: sorted indices, numbered in order of appearance ----------- */
 
@@ -34,6 +35,7 @@ struct compiled_state {
 	bool *any_peer, *any_port;
 	size_t n;
 	struct sets peers, ports;
+	struct peer_index index;
 	size_t **port_classes; /* of each rule: indices into ports.v */
 	size_t *nport_classes;
 	uint32_t *mark; /* of each rule: in the peer class that is looked at */
@@ -502,15 +504,22 @@ static int pair_all(struct compiled *c, const struct set *peer)
 
 /* ---- peers ------------------------------------------------------------------------------ */
 
-/* The rules that name an identity; set has room for all. */
-static size_t peer_set(const struct compiled_state *st, const struct identity *id, uint32_t *set)
+/* The rules that name an identity; *ret is the caller's. */
+static int peer_set(const struct compiled_state *st, const struct identity *id, uint32_t **ret,
+		    size_t *ret_n)
 {
-	size_t n = 0;
+	size_t may, n = 0;
+	uint32_t *set;
+	int r = peer_index_find(&st->index, id, &set, &may);
 
-	for (size_t i = 0; i < st->n; i++)
-		if (!st->any_peer[i] && rule_selects(st->rules[i], id))
-			set[n++] = i;
-	return n;
+	if (r)
+		return r;
+	for (size_t i = 0; i < may; i++)
+		if (rule_selects(st->rules[set[i]], id))
+			set[n++] = set[i];
+	*ret = set;
+	*ret_n = n;
+	return 0;
 }
 
 static int peer_insert(struct compiled *c, uint32_t identity, uint32_t class)
@@ -542,14 +551,15 @@ static int peer_insert(struct compiled *c, uint32_t identity, uint32_t class)
 static int compile_peers(struct compiled *c, const struct identities *ids)
 {
 	struct compiled_state *st = c->state;
-	_cleanup_free_ uint32_t *set = calloc(st->n + 1, sizeof(*set));
 	size_t zero, index;
-	int r = set ? set_get(&st->peers, NULL, 0, &zero) : -ENOMEM;
+	int r = set_get(&st->peers, NULL, 0, &zero);
 
 	for (size_t i = 0; !r && i < ids->n; i++) {
-		size_t n = peer_set(st, ids->v[i], set);
+		_cleanup_free_ uint32_t *set = NULL;
+		size_t n;
 
-		if (!n)
+		r = peer_set(st, ids->v[i], &set, &n);
+		if (r || !n)
 			continue;
 		r = set_get(&st->peers, set, n, &index);
 		if (!r)
@@ -584,7 +594,10 @@ static int state_new(const struct ruleset *rs, struct compiled_state **ret)
 		st->match[i] = rule_match(rs->rules[i]);
 		st->any_peer[i] = rs->rules[i]->any_peer;
 		st->any_port[i] = rule_any_port(rs->rules[i]);
+		if (peer_index_add(&st->index, (uint32_t)i, rs->rules[i]))
+			return -ENOMEM;
 	}
+	peer_index_sort(&st->index);
 	return 0;
 }
 
@@ -596,6 +609,7 @@ static void state_free(struct compiled_state *st)
 		free(st->port_classes[i]);
 	sets_clear(&st->peers);
 	sets_clear(&st->ports);
+	peer_index_clear(&st->index);
 	free(st->rules);
 	free(st->match);
 	free(st->any_peer);
@@ -670,13 +684,12 @@ int compiled_add_identity(struct compiled *c, const struct identity *id, uint32_
 			  size_t *ret_new_verdicts)
 {
 	struct compiled_state *st = c->state;
-	_cleanup_free_ uint32_t *set = calloc(st->n + 1, sizeof(*set));
+	_cleanup_free_ uint32_t *set = NULL;
 	size_t before = c->nverdicts, classes = st->peers.n, n, index;
-	int r;
+	int r = peer_set(st, id, &set, &n);
 
-	if (!set)
-		return -ENOMEM;
-	n = peer_set(st, id, set);
+	if (r)
+		return r;
 	if (!n) {
 		*ret_class = 0;
 		*ret_new_verdicts = before;
