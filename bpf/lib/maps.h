@@ -69,7 +69,7 @@ MAP_HASH(metrics, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, struct dp_counter, DP_MET
 
 /* the library's own: the programs never look at it */
 MAP_HASH(store, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct dp_store_key, struct dp_store_value,
-	 65536);
+	 262144);
 
 static __always_inline struct dp_control *control_get(void)
 {

@@ -508,18 +508,7 @@ static int pair_all(struct compiled *c, const struct set *peer)
 static int peer_set(const struct compiled_state *st, const struct identity *id, uint32_t **ret,
 		    size_t *ret_n)
 {
-	size_t may, n = 0;
-	uint32_t *set;
-	int r = peer_index_find(&st->index, id, &set, &may);
-
-	if (r)
-		return r;
-	for (size_t i = 0; i < may; i++)
-		if (rule_selects(st->rules[set[i]], id))
-			set[n++] = set[i];
-	*ret = set;
-	*ret_n = n;
-	return 0;
+	return peer_index_find(&st->index, st->rules, id, ret, ret_n);
 }
 
 static int peer_insert(struct compiled *c, uint32_t identity, uint32_t class)

@@ -156,20 +156,64 @@ struct identity *identities_get(const struct identities *t, uint32_t id)
 	return i < t->n && t->v[i]->id == id ? t->v[i] : NULL;
 }
 
+/* A label set, or (cidr not NULL) a prefix, beside an identity. */
+static int what_cmp(const struct identity *id, const struct labels *l, const struct prefix *cidr)
+{
+	if (!id->cidr.family != !cidr)
+		return cidr ? -1 : 1;
+	return cidr ? prefix_cmp(&id->cidr, cidr) : labels_cmp(&id->labels, l);
+}
+
+static size_t what_bound(const struct identities *t, size_t n, const struct labels *l,
+			 const struct prefix *cidr)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (what_cmp(t->by_what[mid], l, cidr) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static struct identity *what_find(const struct identities *t, const struct labels *l,
+				  const struct prefix *cidr)
+{
+	size_t i = what_bound(t, t->n, l, cidr);
+
+	return i < t->n && !what_cmp(t->by_what[i], l, cidr) ? t->by_what[i] : NULL;
+}
+
+/* n: how many are in it. */
+static void what_insert(struct identities *t, size_t n, struct identity *id)
+{
+	size_t at = what_bound(t, n, &id->labels, id->cidr.family ? &id->cidr : NULL);
+
+	memmove(&t->by_what[at + 1], &t->by_what[at], (n - at) * sizeof(*t->by_what));
+	t->by_what[at] = id;
+}
+
+static void what_remove(struct identities *t, const struct identity *id)
+{
+	size_t at = what_bound(t, t->n, &id->labels, id->cidr.family ? &id->cidr : NULL);
+
+	while (t->by_what[at] != id) /* of several alike */
+		at++;
+	memmove(&t->by_what[at], &t->by_what[at + 1], (t->n - 1 - at) * sizeof(*t->by_what));
+}
+
 struct identity *identities_find_labels(const struct identities *t, const struct labels *l)
 {
-	for (size_t i = 0; i < t->n; i++)
-		if (!t->v[i]->cidr.family && !labels_cmp(&t->v[i]->labels, l))
-			return t->v[i];
-	return NULL;
+	return what_find(t, l, NULL);
 }
 
 struct identity *identities_find_cidr(const struct identities *t, const struct prefix *p)
 {
-	for (size_t i = lower_bound(t, CLITE_ID_FIRST_CIDR); i < t->n; i++)
-		if (t->v[i]->cidr.family && !prefix_cmp(&t->v[i]->cidr, p))
-			return t->v[i];
-	return NULL;
+	return what_find(t, NULL, p);
 }
 
 int identities_add(struct identities *t, uint32_t id, struct labels *labels,
@@ -180,7 +224,7 @@ int identities_add(struct identities *t, uint32_t id, struct labels *labels,
 
 	if (at < t->n && t->v[at]->id == id)
 		return -EEXIST;
-	if (!array_grow(&t->v, &t->cap, t->n))
+	if (!array_grow(&t->v, &t->cap, t->n) || !array_grow(&t->by_what, &t->what_cap, t->n))
 		return -ENOMEM;
 	i = calloc(1, sizeof(*i));
 	if (!i)
@@ -190,6 +234,7 @@ int identities_add(struct identities *t, uint32_t id, struct labels *labels,
 	memset(labels, 0, sizeof(*labels));
 	if (cidr)
 		i->cidr = *cidr;
+	what_insert(t, t->n, i);
 	memmove(&t->v[at + 1], &t->v[at], (t->n - at) * sizeof(*t->v));
 	t->v[at] = i;
 	t->n++;
@@ -205,6 +250,7 @@ void identities_remove(struct identities *t, uint32_t id)
 
 	if (at == t->n || t->v[at]->id != id)
 		return;
+	what_remove(t, t->v[at]);
 	labels_clear(&t->v[at]->labels);
 	free(t->v[at]);
 	memmove(&t->v[at], &t->v[at + 1], (--t->n - at) * sizeof(*t->v));
@@ -218,6 +264,7 @@ void identities_clear(struct identities *t)
 		free(t->v[i]);
 	}
 	free(t->v);
+	free(t->by_what);
 	memset(t, 0, sizeof(*t));
 }
 

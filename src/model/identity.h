@@ -35,6 +35,8 @@ struct identity {
 struct identities {
 	struct identity **v;
 	size_t n, cap;
+	struct identity **by_what; /* the same by label sets, then by prefixes */
+	size_t what_cap;
 };
 
 int identities_init(struct identities *t); /* fills in the reserved ones */
@@ -63,5 +65,7 @@ bool selector_matches(const struct selector *s, const struct labels *l);
  * selects identities of prefixes inside it and not inside an except; /0 also
  * selects world and the world of its family. */
 bool peer_selects(const struct peer *p, const struct identity *id);
+/* Is it among those that a resolved rule is only about? */
+bool rule_admits(const struct rule *r, const struct identity *id);
 /* any_peer or any of the peers. */
 bool rule_selects(const struct rule *r, const struct identity *id);

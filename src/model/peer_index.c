@@ -52,26 +52,29 @@ static uint32_t hash_number(enum tag tag, uint32_t v)
 
 /* ---- rules ----------------------------------------------------------------------- */
 
-static int add(struct peer_index *x, uint32_t hash, uint32_t rule)
+/* Where a peer stands. */
+struct place {
+	uint32_t rule, peer;
+};
+
+static int add(struct peer_index *x, uint32_t hash, struct place at)
 {
 	if (!array_grow(&x->v, &x->cap, x->n))
 		return -ENOMEM;
-	x->v[x->n++] = (struct peer_index_entry){ hash, rule };
+	x->v[x->n++] = (struct peer_index_entry){ hash, at.rule, at.peer };
 	return 0;
 }
 
-static int add_always(struct peer_index *x, uint32_t rule)
+static int add_always(struct peer_index *x, struct place at)
 {
-	if (x->nalways && x->always[x->nalways - 1] == rule)
-		return 0;
 	if (!array_grow(&x->always, &x->always_cap, x->nalways))
 		return -ENOMEM;
-	x->always[x->nalways++] = rule;
+	x->always[x->nalways++] = (struct peer_index_entry){ 0, at.rule, at.peer };
 	return 0;
 }
 
 /* One requirement that names what must be there is enough to find it by. */
-static int add_selector(struct peer_index *x, uint32_t rule, const struct selector *s)
+static int add_selector(struct peer_index *x, struct place at, const struct selector *s)
 {
 	const struct requirement *exists = NULL;
 
@@ -84,26 +87,26 @@ static int add_selector(struct peer_index *x, uint32_t rule, const struct select
 		if (q->op != CLITE_OP_IN)
 			continue;
 		for (size_t k = 0; !r && k < q->nvalues; k++)
-			r = add(x, hash_label(q->key, q->values[k]), rule);
+			r = add(x, hash_label(q->key, q->values[k]), at);
 		return r;
 	}
-	return exists ? add(x, hash_key(exists->key), rule) : add_always(x, rule);
+	return exists ? add(x, hash_key(exists->key), at) : add_always(x, at);
 }
 
-static int add_peer(struct peer_index *x, uint32_t rule, const struct peer *p)
+static int add_peer(struct peer_index *x, struct place at, const struct peer *p)
 {
 	switch (p->kind) {
 	case CLITE_PEER_ENDPOINTS:
-		return add_selector(x, rule, &p->selector);
+		return add_selector(x, at, &p->selector);
 	case CLITE_PEER_CIDR:
 		if (!p->cidr.len) /* the world, too */
-			return add_always(x, rule);
+			return add_always(x, at);
 		x->lengths[p->cidr.family == 6][p->cidr.len] = true;
-		return add(x, hash_prefix(p->cidr.family, p->cidr.ip, p->cidr.len), rule);
+		return add(x, hash_prefix(p->cidr.family, p->cidr.ip, p->cidr.len), at);
 	case CLITE_PEER_ENTITY:
-		return add(x, hash_number(TAG_ENTITY, p->entity), rule);
+		return add(x, hash_number(TAG_ENTITY, p->entity), at);
 	case PEER_IDENTITY:
-		return add(x, hash_number(TAG_IDENTITY, p->identity), rule);
+		return add(x, hash_number(TAG_IDENTITY, p->identity), at);
 	}
 	return 0; /* nobody is selected by it */
 }
@@ -115,7 +118,7 @@ int peer_index_add(struct peer_index *x, uint32_t number, const struct rule *r)
 	if (r->any_peer)
 		return 0;
 	for (size_t i = 0; !ret && i < r->npeers; i++)
-		ret = add_peer(x, number, &r->peers[i]);
+		ret = add_peer(x, (struct place){ number, (uint32_t)i }, &r->peers[i]);
 	return ret;
 }
 
@@ -125,7 +128,9 @@ static int entry_cmp(const void *a, const void *b)
 
 	if (x->hash != y->hash)
 		return x->hash < y->hash ? -1 : 1;
-	return x->rule < y->rule ? -1 : x->rule > y->rule;
+	if (x->rule != y->rule)
+		return x->rule < y->rule ? -1 : 1;
+	return x->peer < y->peer ? -1 : x->peer > y->peer;
 }
 
 void peer_index_sort(struct peer_index *x)
@@ -144,17 +149,26 @@ void peer_index_clear(struct peer_index *x)
 /* ---- identities -------------------------------------------------------------------- */
 
 struct found {
+	const struct rule *const *rules;
+	const struct identity *id;
 	uint32_t *v;
 	size_t n, cap;
 	bool failed;
 };
 
-static void note(struct found *f, uint32_t rule)
+static void ask(struct found *f, const struct peer_index_entry *e)
 {
+	const struct rule *r = f->rules[e->rule];
+
+	/* one peer is enough */
+	if (f->n && f->v[f->n - 1] == e->rule)
+		return;
+	if (!peer_selects(&r->peers[e->peer], f->id) || !rule_admits(r, f->id))
+		return;
 	if (!array_grow(&f->v, &f->cap, f->n))
 		f->failed = true;
 	else
-		f->v[f->n++] = rule;
+		f->v[f->n++] = e->rule;
 }
 
 static void look(const struct peer_index *x, uint32_t hash, struct found *f)
@@ -170,7 +184,7 @@ static void look(const struct peer_index *x, uint32_t hash, struct found *f)
 			hi = mid;
 	}
 	for (; lo < x->n && x->v[lo].hash == hash; lo++)
-		note(f, x->v[lo].rule);
+		ask(f, &x->v[lo]);
 }
 
 static int number_cmp(const void *a, const void *b)
@@ -180,15 +194,15 @@ static int number_cmp(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-int peer_index_find(const struct peer_index *x, const struct identity *id, uint32_t **ret,
-		    size_t *ret_n)
+int peer_index_find(const struct peer_index *x, const struct rule *const *rules,
+		    const struct identity *id, uint32_t **ret, size_t *ret_n)
 {
 	const struct prefix *p = &id->cidr;
-	struct found f = {};
+	struct found f = { .rules = rules, .id = id };
 	size_t n = 0;
 
 	for (size_t i = 0; i < x->nalways; i++)
-		note(&f, x->always[i]);
+		ask(&f, &x->always[i]);
 	for (size_t i = 0; i < id->labels.n; i++) {
 		look(x, hash_label(id->labels.l[i].key, id->labels.l[i].value), &f);
 		look(x, hash_key(id->labels.l[i].key), &f);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which rules may select an identity: found by its labels, prefixes, entities, not by
- * asking every rule. It leaves out only who cannot; rule_selects() decides. */
+/* Which rules select an identity: found by its labels, prefixes, entities, not by asking
+ * every peer of every rule. It leaves out only who cannot; peer_selects() decides. */
 #pragma once
 
 #include "model/identity.h"
@@ -8,10 +8,10 @@
 struct peer_index {
 	struct peer_index_entry {
 		uint32_t hash; /* of a label, prefix, entity, identity */
-		uint32_t rule;
+		uint32_t rule, peer;
 	} *v; /* sorted */
 	size_t n, cap;
-	uint32_t *always; /* rules that no hash finds: those that say what peers are not */
+	struct peer_index_entry *always; /* that no hash finds: they say what somebody is not */
 	size_t nalways, always_cap;
 	bool lengths[2][129]; /* of prefixes, by family */
 };
@@ -21,7 +21,7 @@ int peer_index_add(struct peer_index *x, uint32_t number, const struct rule *r);
 void peer_index_sort(struct peer_index *x);
 void peer_index_clear(struct peer_index *x);
 
-/* The numbers of rules that may select an identity, in order, each once; *ret is the
- * caller's. -ENOMEM. */
-int peer_index_find(const struct peer_index *x, const struct identity *id, uint32_t **ret,
-		    size_t *ret_n);
+/* The numbers of the rules that select an identity, in order, each once; *ret is the
+ * caller's. rules: by their numbers. -ENOMEM. */
+int peer_index_find(const struct peer_index *x, const struct rule *const *rules,
+		    const struct identity *id, uint32_t **ret, size_t *ret_n);

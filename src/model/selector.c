@@ -155,9 +155,14 @@ static bool is_among(const uint32_t *ids, size_t n, uint32_t id)
 	return lo < n && ids[lo] == id;
 }
 
+bool rule_admits(const struct rule *r, const struct identity *id)
+{
+	return !r->only || is_among(r->only, r->nonly, id->id);
+}
+
 bool rule_selects(const struct rule *r, const struct identity *id)
 {
-	if (r->only && !is_among(r->only, r->nonly, id->id))
+	if (!rule_admits(r, id))
 		return false;
 	if (r->any_peer)
 		return true;

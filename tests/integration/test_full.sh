@@ -17,8 +17,16 @@ does_not_fit() {
 	local map=$1 size=$2
 
 	shift 2
+	is_refused "map '$map' is full: it holds $size" "$@"
+}
+
+# ... with this text, and nothing has changed: is_refused TEXT COMMAND...
+is_refused() {
+	local text=$1
+
+	shift
 	listings >"$tmp/before"
-	fails_with "map '$map' is full: it holds $size" "$@" || return
+	fails_with "$text" "$@" || return
 	listings >"$tmp/after"
 	diff "$tmp/before" "$tmp/after" | head -n 20
 	cmp "$tmp/before" "$tmp/after" && traffic_as_before
@@ -107,7 +115,7 @@ clite instance delete default >/dev/null
 
 create
 check "prefixes: those that fit" import_many 2000
-check "prefixes: too many" does_not_fit store 65536 import_many 50000
+check "prefixes: too many" is_refused "all numbers for CIDR identities are in use" import_many 66000
 check "prefixes: room as before" import_many 2001
 check "back ends: those that fit" large_service 1 8000
 for n in 2 3 4 5 6 7 8; do
