@@ -179,6 +179,8 @@ __noinline int revalidate(struct __sk_buff *skb, struct scratch *s, u32 hook)
 			return ret;
 		}
 	}
+	if (f->egress_rule != s->r.egress_rule || f->ingress_rule != s->r.ingress_rule)
+		flow_retire(f);
 	flow_ruled(s, f);
 	find_way(skb, &s->p, f, hook);
 	return NEXT_FORWARD;
@@ -333,7 +335,7 @@ static __always_inline long admit_pair(struct scratch *s)
 /* A packet that no entry is there for. */
 __noinline int admit(struct __sk_buff *skb, struct scratch *s, u32 hook)
 {
-	struct dp_flow *f, *pair;
+	struct dp_flow *f, *pair, *old;
 	struct pkt *p;
 	u32 reply = 0;
 	int ret;
@@ -392,6 +394,9 @@ __noinline int admit(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	find_way(skb, p, f, hook);
 	if (f->flags & DP_FLOW_PAIR && !pair && admit_pair(s))
 		return DROP(p, FILE_FLOW, DROP_CT_CREATE_FAILED);
+	old = flow_lookup(p);
+	if (old)
+		flow_retire(old);
 	if (flow_insert(p, f))
 		return DROP(p, FILE_FLOW, DROP_CT_CREATE_FAILED);
 	s->reason = reply ? 2 : pair ? 1 : 0;

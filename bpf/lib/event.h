@@ -15,6 +15,37 @@ static __always_inline void count(u32 reason, u32 dir, u32 len)
 	}
 }
 
+static __always_inline void rule_hit(u32 rule, u64 packets, u64 bytes)
+{
+	struct dp_counter none = {}, *c;
+
+	if (!rule || !packets)
+		return;
+	c = bpf_map_lookup_elem(&hits, &rule);
+	if (!c) {
+		bpf_map_update_elem(&hits, &rule, &none, BPF_NOEXIST);
+		c = bpf_map_lookup_elem(&hits, &rule);
+		if (!c)
+			return;
+	}
+	__sync_fetch_and_add(&c->packets, packets);
+	__sync_fetch_and_add(&c->bytes, bytes);
+}
+
+/* The rules that have let an entry's packets pass get its counts: others will, or it is
+ * over. What is counted meanwhile stays in it. */
+static __always_inline void flow_retire(struct dp_flow *f)
+{
+	u64 packets = f->packets, bytes = f->bytes;
+
+	if (f->flags & DP_FLOW_REPLY)
+		return;
+	rule_hit(f->egress_rule, packets, bytes);
+	rule_hit(f->ingress_rule, packets, bytes);
+	__sync_fetch_and_add(&f->packets, -packets);
+	__sync_fetch_and_add(&f->bytes, -bytes);
+}
+
 /* Hand a record to each subscriber that wants it. aggregated: it also goes to
  * those who do not want every packet. */
 __noinline int event_send(struct dp_event_rec *rec, u32 aggregated)

@@ -39,6 +39,10 @@ MAP_HASH(peers, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct dp_peer_key, __u32,
 MAP_HASH(verdicts, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct dp_verdict_key, struct dp_verdict,
 	 131072);
 
+/* what rules have decided, by cookie: drops, and the counts of flows that are over (those
+ * of the others stand in the flow table) */
+MAP_HASH(hits, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, __u32, struct dp_counter, 65536);
+
 /* services */
 MAP_HASH(services, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct dp_service_key, struct dp_service,
 	 16384);

@@ -35,6 +35,11 @@ __noinline int drop(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 di
 	if (!s)
 		return TC_ACT_SHOT;
 	count(reason & 255, dir & 3, skb->len);
+	if (reason == DROP_POLICY_DENY)
+		rule_hit(s->r.egress_verdict == DP_VERDICT_DENIED && !s->r.egress_audit ?
+				 s->r.egress_rule :
+				 s->r.ingress_rule,
+			 1, skb->len);
 	if (!ctl || !ctl->slots)
 		return TC_ACT_SHOT;
 	event_fill(&s->rec, skb, &s->p);

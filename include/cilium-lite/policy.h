@@ -323,6 +323,30 @@ struct clite_rule_info {
 CLITE_API int clite_rule_get(struct clite_ctx *ctx, uint32_t cookie,
 			     const struct clite_rule_info **ret);
 
+/** What a rule has decided since it is in force. @since 0.1 */
+struct clite_rule_hits {
+	size_t sz;
+	const struct clite_rule_info *rule;
+	uint64_t packets; /**< that it let pass (in the direction in which the flow was begun; replies are not counted) or dropped; 0: it is unused */
+	uint64_t bytes;	  /**< of them, with their link layer headers */
+};
+
+/** Call cb for each rule of a policy in force with what it has decided. Only the rule
+ * that decides counts (clite_policy_entries(), events). Counts of flows that the kernel
+ * evicts from a full flow table, or clite_conntrack_flush() removes, are lost.
+ *
+ * \param name  of one policy; NULL: all of them
+ * \param cb  gets a borrowed struct, valid during the call; must not use ctx; a
+ *	      negative return ends the walk and is returned
+ * \retval -ENOENT no policy of that name
+ * \retval -EINVAL, -ECHILD, -ESTALE, -ENOMEM as above
+ * \return number of rules
+ * @since 0.1
+ */
+CLITE_API int clite_policy_hits(struct clite_ctx *ctx, const char *name,
+				int (*cb)(const struct clite_rule_hits *hits, void *userdata),
+				void *userdata);
+
 /** A verdict of a compiled policy, as it is in the kernel. @since 0.1 */
 struct clite_policy_entry {
 	size_t sz;

@@ -535,6 +535,8 @@ class PolicyTest(RootTestCase):
                          ("10.0.0.2", "10.0.0.1", web.id))
         self.assertEqual((t.ingress.rule.policy, t.ingress.rules), ("web", (t.ingress.rule,)))
         self.assertFalse(t.egress.enforced)
+        self.assertEqual([(h.rule.policy, h.rule.line > 0, h.packets) for h in self.ctx.policy.hits()],
+                         [("web", True, 0)])
         t = self.ctx.trace(source_identity=2, destination="10.0.0.1", port=80)
         self.assertEqual((t.reason, t.way, t.source, t.live_verdict), (133, cl.Way.NONE, None, None))
         with self.assertRaises(cl.InvalidArgument):

@@ -25,7 +25,7 @@ from .event import (Event, EventStream, Subscription, drop_reason_name, drop_rea
                     trace_point_text)
 from .identity import Identities, Identity, Ipcache, IpcacheEntry
 from .policy import (Limits, Part, Peer, Policies, Policy, PolicyEntry, Port, Requirement, Rule,
-                     RuleInfo, Selector, Transaction, Warning, validate)
+                     RuleHits, RuleInfo, Selector, Transaction, Warning, validate)
 from .rehearse import Rehearsal, RehearsalCounts, RehearsedFlow
 from .service import Backend, Service, Services
 from .trace import Trace, TraceStep
@@ -40,9 +40,9 @@ __all__ = [
     "InvalidArgument", "Ipcache", "IpcacheEntry", "IpcacheSource", "LayoutError", "Limits",
     "NoBpffs", "NoDevice", "NoSpace", "NotFound", "NotPermitted", "Operator", "Part", "Peer",
     "PeerKind", "Policies", "Policy", "PolicyEntry", "Port", "Protocol", "Rehearsal",
-    "RehearsalCounts", "RehearsedFlow", "Requirement", "ReservedIdentity", "Rule", "RuleInfo",
-    "Selector", "Service", "Services", "Stale", "Status", "Subscription", "TooBig", "Trace",
-    "TraceStep", "Transaction", "Unsupported", "Verdict", "Warning", "WarningCode", "Way",
-    "drop_reason_name", "drop_reason_text", "instances", "probe", "trace_point_text", "validate",
-    "version",
+    "RehearsalCounts", "RehearsedFlow", "Requirement", "ReservedIdentity", "Rule", "RuleHits",
+    "RuleInfo", "Selector", "Service", "Services", "Stale", "Status", "Subscription", "TooBig",
+    "Trace", "TraceStep", "Transaction", "Unsupported", "Verdict", "Warning", "WarningCode",
+    "Way", "drop_reason_name", "drop_reason_text", "instances", "probe", "trace_point_text",
+    "validate", "version",
 ]

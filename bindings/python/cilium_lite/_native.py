@@ -492,6 +492,15 @@ class clite_subscribe_opts(Structure):
     ]
 
 
+class clite_rule_hits(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("rule", POINTER(clite_rule_info)),
+        ("packets", c_uint64),
+        ("bytes", c_uint64),
+    ]
+
+
 class clite_warning(Structure):
     _fields_ = [
         ("sz", c_size_t),
@@ -677,6 +686,7 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
                               POINTER(c_char), c_size_t),
     "clite_policy_get": (c_int, _ctx, c_char_p, POINTER(POINTER(clite_policy_info))),
     "clite_policy_list": (c_int, _ctx, list_callback(clite_policy_info), c_void_p),
+    "clite_policy_hits": (c_int, _ctx, c_char_p, list_callback(clite_rule_hits), c_void_p),
     "clite_policy_warnings": (c_int, _ctx, c_char_p, list_callback(clite_warning), c_void_p),
     "clite_rule_get": (c_int, _ctx, c_uint32, POINTER(POINTER(clite_rule_info))),
     "clite_policy_entries": (c_int, _ctx, c_uint32, list_callback(clite_policy_entry), c_void_p),

@@ -313,6 +313,20 @@ class PolicyEntry:
 
 
 @dataclasses.dataclass(frozen=True)
+class RuleHits:
+    """What a rule has decided since it is in force."""
+
+    rule: RuleInfo
+    packets: int  # that it let pass or dropped; replies are not counted; 0: it is unused
+    bytes: int
+
+
+def _make_hits(c: Any) -> RuleHits:
+    return RuleHits(rule=_make_rule(snapshot(c.rule, _native.clite_rule_info)),
+                    packets=c.packets, bytes=c.bytes)
+
+
+@dataclasses.dataclass(frozen=True)
 class Warning:
     """What a policy says that is hardly meant."""
 
@@ -391,6 +405,12 @@ class Policies:
         core = self._context._core
         return core.get(core.lib.clite_rule_get, _native.clite_rule_info, _make_rule,
                         unsigned(cookie, 32, "cookie"))
+
+    def hits(self, name: Optional[str] = None) -> List[RuleHits]:
+        """What each rule of a policy in force, or of all of them, has decided."""
+        core = self._context._core
+        return core.list(core.lib.clite_policy_hits, _native.clite_rule_hits, _make_hits,
+                         encode_optional(name, "name"))
 
     def warnings(self, name: Optional[str] = None) -> List[Warning]:
         """What is hardly meant in a policy in force, or in all of them."""
