@@ -297,6 +297,10 @@ stop "$lines"
 check "monitor -o json: each line is JSON" python3 -c 'import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1]) if line.startswith("{")]
 assert rows and all("flow" in r or "verdict" in r for r in rows), rows' "$tmp/lines"
+check "policy get --hits" shows '^web +ingress\[0\] +allow +[1-9][0-9]* +[1-9][0-9]* +.*web.yaml:11$' policy get --hits
+check "policy get --hits: none is unused" bash -c "! grep -q unused '$tmp/out'"
+check "policy get --hits, JSON" json 'd[0]["unused"], d[0]["packets"] > 3' "False True" policy get web --hits
+check "policy get --hits: no such policy" says 3 "there is no policy 'none'" clite policy get none --hits
 check "policy trace" shows '^  allow ingress\[0\] of policy .web. .*web.yaml:11  <- decides$' \
 	policy trace --src red --dst 10.96.0.1 --dport 80/tcp --live
 check "policy trace: the service" grep -q '^Service: .*1 active back end$' "$tmp/out"

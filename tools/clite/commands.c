@@ -55,6 +55,11 @@ static const struct opt all_policies_opts[] = {
 	{ 0 },
 };
 
+static const struct opt policy_get_opts[] = {
+	{ OPT_HITS, "hits", NULL, "the rules with their packets and bytes, and how many are unused" },
+	{ 0 },
+};
+
 static const struct opt trace_opts[] = {
 	{ OPT_SRC, "src", "END", "who sends: an address, an endpoint, or identity:N" },
 	{ OPT_DST, "dst", "END", "to whom: the same; also the address of a service" },
@@ -281,10 +286,13 @@ const struct command commands[] = {
 	{
 		.path = "policy get",
 		.alias = "list",
-		.args = "[NAME]",
-		.purpose = "List policies, or print the text of one",
-		.details = "The text is what was imported.",
-		.example = "clite policy get default/web",
+		.args = "[NAME] [--hits]",
+		.purpose = "List policies, print the text of one, or what rules have decided",
+		.details =
+			"The text is what was imported. With --hits the rules are listed, with what each\n"
+			"has decided since it is in force; replies are not counted.",
+		.example = "clite policy get --hits",
+		.opts = policy_get_opts,
 		.max_args = 1,
 		.run = cmd_policy_get,
 	},

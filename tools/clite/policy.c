@@ -350,15 +350,83 @@ static int collect(const struct clite_policy_info *policy, void *userdata)
 	return 0;
 }
 
+/* ---- hits ------------------------------------------------------------------- */
+
+static const char *const hits_headings[] = { "POLICY", "RULE", "ACTION", "PACKETS", "BYTES", "FILE" };
+
+struct hits {
+	struct listing l;
+	uint64_t rules, unused;
+};
+
+static void hits_row(struct table *t, const struct clite_rule_hits *h)
+{
+	const struct clite_rule_info *r = h->rule;
+
+	table_cell(t, "%s", r->policy);
+	table_cell(t, "%s[%u]", r->direction == CLITE_INGRESS ? "ingress" : "egress", r->index);
+	table_cell(t, "%s", r->action == CLITE_DENY ? "deny" : "allow");
+	table_cell(t, "%llu", (unsigned long long)h->packets);
+	table_cell(t, "%llu", (unsigned long long)h->bytes);
+	if (*r->filename)
+		table_cell(t, "%s:%u", r->filename, r->line);
+	else
+		table_cell(t, "%s", "");
+}
+
+static int collect_hits(const struct clite_rule_hits *h, void *userdata)
+{
+	const struct clite_rule_info *r = h->rule;
+	struct hits *all = userdata;
+	json_t *object;
+
+	all->rules++;
+	all->unused += !h->packets;
+	if (!all->l.json) {
+		hits_row(&all->l.table, h);
+		return 0;
+	}
+	object = json_new_object();
+	json_put_text(object, "policy", r->policy);
+	json_put_text(object, "direction", r->direction == CLITE_INGRESS ? "ingress" : "egress");
+	json_put_text(object, "action", r->action == CLITE_DENY ? "deny" : "allow");
+	json_put_number(object, "index", r->index);
+	json_put_text(object, "file", r->filename);
+	json_put_number(object, "line", r->line);
+	json_put_number(object, "packets", h->packets);
+	json_put_number(object, "bytes", h->bytes);
+	json_put_bool(object, "unused", !h->packets);
+	json_add(all->l.json, object);
+	return 0;
+}
+
+static int get_hits(struct cli *cli, const char *name)
+{
+	struct hits all = { 0 };
+	int r;
+
+	listing_begin(&all.l, cli, hits_headings, ARRAY_SIZE(hits_headings));
+	r = listing_end(&all.l, clite_policy_hits(cli->ctx, name, collect_hits, &all));
+	if (!r && !cli->json && all.unused)
+		printf("%llu of %llu rules unused\n", (unsigned long long)all.unused,
+		       (unsigned long long)all.rules);
+	listing_clear(&all.l);
+	return r;
+}
+
 int cmd_policy_get(struct cli *cli)
 {
 	_cleanup_listing_ struct listing l = { 0 };
+	bool with_hits = false;
 	int r;
 
-	cli_arguments(cli);
+	while (cli_option(cli)) /* --hits is the only one */
+		with_hits = true;
 	r = cli_open(cli);
 	if (r)
 		return r;
+	if (with_hits)
+		return get_hits(cli, cli->nargs ? cli->args[0] : NULL);
 	if (cli->nargs)
 		return get_one(cli, cli->args[0]);
 	listing_begin(&l, cli, headings, ARRAY_SIZE(headings));
