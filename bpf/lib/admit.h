@@ -112,6 +112,17 @@ static __always_inline int judge_flow(struct scratch *s, u32 reply, __be16 port)
 	return ret;
 }
 
+/* By which rules a flow passes: what denies it, audited, is not why. */
+static __always_inline u32 passing_egress(const struct ruling *r)
+{
+	return r->egress_audit ? 0 : r->egress_rule;
+}
+
+static __always_inline u32 passing_ingress(const struct ruling *r)
+{
+	return r->ingress_audit ? 0 : r->ingress_rule;
+}
+
 static __always_inline void flow_ruled(struct scratch *s, struct dp_flow *f)
 {
 	f->src_ep = s->src.ep;
@@ -120,9 +131,8 @@ static __always_inline void flow_ruled(struct scratch *s, struct dp_flow *f)
 	f->dst_gen = s->dst.gen;
 	f->src_identity = s->src.identity;
 	f->dst_identity = s->dst.identity;
-	/* What denies it is not why it passes. */
-	f->egress_rule = s->r.egress_audit ? 0 : s->r.egress_rule;
-	f->ingress_rule = s->r.ingress_audit ? 0 : s->r.ingress_rule;
+	f->egress_rule = passing_egress(&s->r);
+	f->ingress_rule = passing_ingress(&s->r);
 }
 
 /* The way to the world past the stack, where that is wanted. */
@@ -179,7 +189,7 @@ __noinline int revalidate(struct __sk_buff *skb, struct scratch *s, u32 hook)
 			return ret;
 		}
 	}
-	if (f->egress_rule != s->r.egress_rule || f->ingress_rule != s->r.ingress_rule)
+	if (f->egress_rule != passing_egress(&s->r) || f->ingress_rule != passing_ingress(&s->r))
 		flow_retire(f);
 	flow_ruled(s, f);
 	find_way(skb, &s->p, f, hook);

@@ -34,7 +34,7 @@ MAP_HASH(ipcache, BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC, struct dp_ipcache_ke
 
 /* policy */
 MAP_MMAPABLE(policies, struct dp_policy, 8192);
-MAP_MMAPABLE(ports, struct dp_port_interval, 65536);
+MAP_MMAPABLE(ports, struct dp_port_interval, 131072);
 MAP_HASH(peers, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct dp_peer_key, __u32, 262144);
 MAP_HASH(verdicts, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct dp_verdict_key, struct dp_verdict,
 	 131072);

@@ -33,8 +33,10 @@ struct clite_ctx;
 #define CLITE_OPEN_NEIGH 0x20u	    /**< a new instance sends to the world by neighbour redirect, past the host's netfilter, instead of through its stack */
 /** @} */
 
-/** Options of clite_open(). Sizes are read when an instance is made and ignored
- * when it is opened again. @since 0.1 */
+struct clite_config;
+
+/** Options of clite_open(). Sizes and settings are read when an instance is made and
+ * ignored when it is opened again. @since 0.1 */
 struct clite_open_opts {
 	size_t sz;		/**< sizeof(struct clite_open_opts) */
 	uint32_t flags;		/**< CLITE_OPEN_* */
@@ -46,6 +48,7 @@ struct clite_open_opts {
 	const char *bpffs;	/**< mount point of the bpf file system; NULL: /sys/fs/bpf */
 	char *errbuf;		/**< gets the details when clite_open() fails; may be NULL */
 	size_t errbuf_size;	/**< bytes in errbuf */
+	const struct clite_config *config; /**< settings of a new instance, there from its first moment; NULL: all 0 */
 };
 
 /** Open an instance, or make it.
@@ -218,8 +221,8 @@ CLITE_API int clite_dispatch(struct clite_ctx *ctx, uint32_t budget);
 #define CLITE_ENFORCE_NEVER 2u	 /**< nobody: policies are kept, everything passes */
 /** @} */
 
-/** Settings of an instance, the same for all processes that open it. All are 0 when
- * it is made. @since 0.1 */
+/** Settings of an instance, the same for all processes that open it. All are 0 unless
+ * struct clite_open_opts brings others. @since 0.1 */
 struct clite_config {
 	size_t sz;		  /**< sizeof(struct clite_config) */
 	uint32_t enforcement;	  /**< CLITE_ENFORCE_* */

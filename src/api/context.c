@@ -71,6 +71,27 @@ int ctx_lend(struct clite_ctx *ctx, void *memory)
 	return ctx_lend_whole(ctx, memory, free);
 }
 
+/* ---- what settings may be ----------------------------------------------------- */
+
+static int config_check(const struct clite_config *c, struct settings *ret, struct errtext *err)
+{
+	if (c->enforcement > CLITE_ENFORCE_NEVER)
+		return err_set(err, EINVAL, "enforcement %u: 0 default, 1 always or 2 never",
+			       c->enforcement);
+	if (c->allow_localhost > 1 || c->audit > 1)
+		return err_set(err, EINVAL, "%s %u is neither 0 nor 1",
+			       c->audit > 1 ? "audit" : "allow_localhost",
+			       c->audit > 1 ? c->audit : c->allow_localhost);
+	if (c->reserved)
+		return err_set(err, EINVAL, "reserved is not 0");
+	*ret = (struct settings){
+		.enforcement = c->enforcement,
+		.localhost = c->allow_localhost,
+		.audit = c->audit,
+	};
+	return 0;
+}
+
 /* ---- open, close ------------------------------------------------------------ */
 
 #define OPEN_FLAGS                                                                                \
@@ -95,9 +116,10 @@ static int size_check(uint32_t *n, uint32_t preset, uint32_t max, const char *wh
 	return 0;
 }
 
-static int params_fill(const char *name, struct clite_open_opts *o, struct dp_params *p,
-		       struct errtext *err)
+static int params_fill(const char *name, struct clite_open_opts *o, struct settings *s,
+		       struct dp_params *p, struct errtext *err)
 {
+	struct clite_config config;
 	int r;
 
 	if (o->flags & ~OPEN_FLAGS)
@@ -121,6 +143,10 @@ static int params_fill(const char *name, struct clite_open_opts *o, struct dp_pa
 		r = size_check(&o->services, 16384, 1 << 20, "services", err);
 	if (!r)
 		r = size_check(&o->policies, 8192, 1 << 20, "policies", err);
+	if (!r && opts_copy(&config, sizeof(config), o->config))
+		r = err_set(err, EINVAL, "config: its sz is wrong, or it says what is not known");
+	if (!r)
+		r = config_check(&config, s, err);
 	*p = (struct dp_params){
 		.name = name,
 		.bpffs = o->bpffs,
@@ -135,6 +161,8 @@ static int params_fill(const char *name, struct clite_open_opts *o, struct dp_pa
 		.endpoints = o->endpoints,
 		.services = o->services,
 		.policies = o->policies,
+		.settings = s,
+		.settings_size = sizeof(*s),
 	};
 	return r;
 }
@@ -155,6 +183,7 @@ static int ctx_open(const char *name, struct clite_open_opts *o, struct clite_ct
 		    struct errtext *err)
 {
 	struct clite_ctx *ctx = calloc(1, sizeof(*ctx));
+	struct settings settings;
 	struct dp_params p;
 	int r;
 
@@ -163,7 +192,7 @@ static int ctx_open(const char *name, struct clite_open_opts *o, struct clite_ct
 	ctx->refs = 1;
 	ctx->pid = getpid();
 	ctx->epoll_fd = ctx->timer_fd = -1;
-	r = params_fill(name, o, &p, err);
+	r = params_fill(name, o, &settings, &p, err);
 	if (!r)
 		r = dp_open(&p, &ctx->dp, err);
 	if (!r) {
@@ -425,18 +454,6 @@ int clite_config_get(struct clite_ctx *ctx, struct clite_config *ret)
 	return 0;
 }
 
-static int config_check(struct clite_ctx *ctx, const struct clite_config *c)
-{
-	if (c->enforcement > CLITE_ENFORCE_NEVER)
-		return err_set(&ctx->err, EINVAL, "enforcement %u: 0 default, 1 always or 2 never",
-			       c->enforcement);
-	if (c->allow_localhost > 1 || c->audit > 1)
-		return err_set(&ctx->err, EINVAL, "%s %u is neither 0 nor 1",
-			       c->audit > 1 ? "audit" : "allow_localhost",
-			       c->audit > 1 ? c->audit : c->allow_localhost);
-	return c->reserved ? err_set(&ctx->err, EINVAL, "reserved is not 0") : 0;
-}
-
 int clite_config_set(struct clite_ctx *ctx, const struct clite_config *config)
 {
 	struct clite_config c;
@@ -448,12 +465,7 @@ int clite_config_set(struct clite_ctx *ctx, const struct clite_config *config)
 	r = ctx_begin(ctx);
 	if (r)
 		return r;
-	r = config_check(ctx, &c);
-	s = (struct settings){
-		.enforcement = c.enforcement,
-		.localhost = c.allow_localhost,
-		.audit = c.audit,
-	};
+	r = config_check(&c, &s, &ctx->err);
 	if (!r)
 		r = settings_commit(&ctx->st, &s, &ctx->err);
 	return ctx_end(ctx, r);

@@ -25,6 +25,8 @@ struct commit {
 	} *choice; /* for each endpoint */
 	uint32_t *added;    /* numbers of CIDR identities made */
 	size_t nadded, added_cap;
+	const struct settings *settings; /* that change with it, NULL: none */
+	const struct endpoint *audit;	 /* whose audit mode does, NULL: nobody's */
 };
 
 /* ---- prefixes ---------------------------------------------------------------- */
@@ -365,47 +367,47 @@ bool policies_symbolic(const struct state *st)
 	return false;
 }
 
+static int commit(struct commit *c, struct errtext *err);
+
 /* The same policies, in a world that is another. */
-static int commit_again(struct state *st, struct errtext *err)
+static int commit_again(struct commit *c, struct errtext *err)
 {
+	const struct state *st = c->st;
 	_cleanup_free_ struct policy **list = calloc(st->npolicies ?: 1, sizeof(struct policy *));
 
 	if (!list)
 		return -ENOMEM;
 	memcpy(list, st->policies, st->npolicies * sizeof(*list));
-	return policies_commit(st, list, st->npolicies, err);
+	c->policies = list;
+	c->npolicies = st->npolicies;
+	return commit(c, err);
 }
 
 int policies_follow(struct state *st, struct errtext *err)
 {
-	return policies_symbolic(st) ? commit_again(st, err) : 0;
-}
+	struct commit c = { .st = st };
 
-static int settings_store(struct state *st, const struct settings *s, struct errtext *err)
-{
-	return store_put(st->dp, STORE_SETTINGS, 0, s, sizeof(*s), err);
+	return policies_symbolic(st) ? commit_again(&c, err) : 0;
 }
 
 int settings_commit(struct state *st, const struct settings *s, struct errtext *err)
 {
+	struct commit c = { .st = st, .settings = s };
 	struct settings old = st->settings;
 	int r = tables_load(st, err); /* those in force are of the old ones */
 
-	if (!r)
-		r = settings_store(st, s, err);
 	if (r)
 		return r;
 	st->settings = *s;
-	r = commit_again(st, err);
-	if (r) {
+	r = commit_again(&c, err);
+	if (r)
 		st->settings = old;
-		settings_store(st, &old, NULL);
-	}
 	return r;
 }
 
 int endpoint_audit(struct state *st, uint32_t id, bool audit, struct errtext *err)
 {
+	struct commit c = { .st = st };
 	struct endpoint *e = state_endpoint(st, id);
 	bool old;
 	int r;
@@ -417,55 +419,72 @@ int endpoint_audit(struct state *st, uint32_t id, bool audit, struct errtext *er
 		return r;
 	old = e->audit;
 	e->audit = audit;
-	r = endpoint_store(st, e, err);
-	if (!r)
-		r = commit_again(st, err);
-	if (r) {
+	c.audit = e;
+	r = commit_again(&c, err);
+	if (r)
 		e->audit = old;
-		endpoint_store(st, e, NULL);
+	return r;
+}
+
+/* What others read, and a repair restores: nothing can fail between this and the
+ * switch. Settings come with policies that are there already, which need no taking
+ * back. */
+static int all_store(struct commit *c, struct errtext *err)
+{
+	int r = policies_store(c, err);
+
+	if (!r && c->settings)
+		r = store_put(c->st->dp, STORE_SETTINGS, 0, c->settings, sizeof(*c->settings), err);
+	if (!r && c->audit)
+		r = endpoint_store(c->st, c->audit, err);
+	return r;
+}
+
+static int commit(struct commit *c, struct errtext *err)
+{
+	struct policy **list = calloc(c->npolicies ?: 1, sizeof(struct policy *));
+	struct dp_control *ctl = c->st->dp->control;
+	int r = list ? policies_check(c->st, c->policies, c->npolicies, err) : -ENOMEM;
+
+	if (!r)
+		r = tables_load(c->st, err);
+	if (!r)
+		r = world_make(c->st, &c->world);
+	for (size_t i = 0; !r && i < c->npolicies; i++)
+		if (!c->policies[i]->id) {
+			policy_number(c->policies[i], ctl->next_rule);
+			ctl->next_rule += policy_rules(c->policies[i]);
+			c->policies[i]->revision = ctl->revision + 1;
+		}
+	if (!r)
+		r = prefixes_collect(c);
+	if (!r)
+		r = prefixes_add(c, err);
+	if (!r)
+		r = choose(c, err);
+	if (!r) {
+		slots_write(c);
+		r = all_store(c, err);
 	}
+	if (r) {
+		take_back(c);
+		free(list);
+	} else {
+		slots_switch(c);
+		tables_sweep(c->st);
+		policies_replace(c, list);
+		prefixes_sweep(c);
+	}
+	world_clear(&c->world);
+	free(c->prefixes);
+	free(c->choice);
+	free(c->added);
 	return r;
 }
 
 int policies_commit(struct state *st, struct policy **policies, size_t n, struct errtext *err)
 {
 	struct commit c = { .st = st, .policies = policies, .npolicies = n };
-	struct policy **list = calloc(n ?: 1, sizeof(struct policy *));
-	struct dp_control *ctl = st->dp->control;
-	int r = list ? policies_check(st, policies, n, err) : -ENOMEM;
 
-	if (!r)
-		r = tables_load(st, err);
-	if (!r)
-		r = world_make(st, &c.world);
-	for (size_t i = 0; !r && i < n; i++)
-		if (!policies[i]->id) {
-			policy_number(policies[i], ctl->next_rule);
-			ctl->next_rule += policy_rules(policies[i]);
-			policies[i]->revision = ctl->revision + 1;
-		}
-	if (!r)
-		r = prefixes_collect(&c);
-	if (!r)
-		r = prefixes_add(&c, err);
-	if (!r)
-		r = choose(&c, err);
-	if (!r) {
-		slots_write(&c);
-		r = policies_store(&c, err);
-	}
-	if (r) {
-		take_back(&c);
-		free(list);
-	} else {
-		slots_switch(&c);
-		tables_sweep(st);
-		policies_replace(&c, list);
-		prefixes_sweep(&c);
-	}
-	world_clear(&c.world);
-	free(c.prefixes);
-	free(c.choice);
-	free(c.added);
-	return r;
+	return commit(&c, err);
 }

@@ -84,6 +84,8 @@ struct dp_params {
 	const char *bpffs;
 	bool create, exclusive, ephemeral, clsact, mount, neigh;
 	uint32_t flows4, flows6, endpoints, services, policies;
+	const void *settings; /* of a new instance, for the store */
+	size_t settings_size;
 };
 
 #define DP_BPFFS "/sys/fs/bpf"
@@ -164,6 +166,11 @@ int nl_clsact_add(uint32_t ifindex); /* 0 also when it is there */
 int nl_filter_add(uint32_t ifindex, bool ingress, int prog_fd, const char *name);
 int nl_filter_delete(uint32_t ifindex, bool ingress); /* -ENOENT */
 bool nl_filter_exists(uint32_t ifindex, bool ingress);
+/* Is it an address of this host? */
+bool nl_is_local(const struct prefix *address);
+/* Does a packet from a device to this address end at the host? Also where there is no
+ * route, and where the device forwards nothing. */
+bool nl_is_host(uint32_t ifindex, const struct prefix *address);
 
 /* probe.c */
 struct probe_result {

@@ -136,78 +136,208 @@ static void frame_build(const struct traced *t, const struct dp_ep *near, bool f
 
 struct listening {
 	const struct traced *t;
-	uint32_t reason;
+	uint32_t ifindex;
+	struct live_result *ret;
 };
+
+static bool is_icmp(const struct traced *t)
+{
+	return t->protocol == IPPROTO_ICMP || t->protocol == IPPROTO_ICMPV6;
+}
+
+/* Is the event about the packet? A service's address stands in it as the original one. */
+static bool is_about(const struct clite_event *e, const struct listening *l)
+{
+	const struct traced *t = l->t;
+	size_t n = t->from.family == 4 ? 4 : 16;
+
+	if (e->type != CLITE_EVENT_DROP || e->ifindex != l->ifindex ||
+	    e->protocol != t->protocol || e->family != t->from.family ||
+	    memcmp(e->service_port ? e->original : e->destination, t->to.ip, n))
+		return false;
+	if (is_icmp(t))
+		return e->icmp_type == t->dport;
+	return e->source_port == t->sport &&
+	       (e->service_port ? e->service_port : e->destination_port) == t->dport;
+}
 
 static int on_record(void *data, void *record, size_t len)
 {
 	struct listening *l = data;
 	struct clite_event e;
 
-	if (event_decode(record, len, 0, &e) || e.type != CLITE_EVENT_DROP)
+	if (event_decode(record, len, 0, &e) || !is_about(&e, l))
 		return 0;
-	if (e.protocol == l->t->protocol && e.family == l->t->from.family &&
-	    !memcmp(e.source, l->t->from.ip, e.family == 4 ? 4 : 16) &&
-	    (e.source_port == l->t->sport || e.protocol == IPPROTO_ICMP ||
-	     e.protocol == IPPROTO_ICMPV6))
-		l->reason = e.drop_reason;
+	l->ret->reason = e.drop_reason;
+	memcpy(l->ret->to.ip, e.destination, sizeof(l->ret->to.ip));
+	if (!is_icmp(l->t))
+		l->ret->dport = e.destination_port;
 	return 0;
 }
 
-/* ---- what it leaves: entries of its flow ------------------------------------------ */
+/* ---- its entries in the flow table ----------------------------------------------- */
 
-struct leavings {
-	const struct traced *t;
-	size_t key_size;
-	char keys[8][sizeof(struct dp_flow6_key)];
-	size_t n;
-};
-
-static bool is_ours(const struct leavings *l, const void *key)
+/* A key of either family, as IPv6's; what the kernel is asked with. */
+static const void *key_of(struct dp_flow6_key *k, uint8_t family, struct dp_flow4_key *k4)
 {
-	const struct traced *t = l->t;
-	bool icmp = t->protocol == IPPROTO_ICMP || t->protocol == IPPROTO_ICMPV6;
-	uint16_t port = htons(t->sport);
-
-	if (t->from.family == 4) {
-		const struct dp_flow4_key *k = key;
-		bool there = !memcmp(&k->saddr, t->from.ip, 4) && (icmp || k->sport == port);
-		bool back = !memcmp(&k->daddr, t->from.ip, 4) && (icmp || k->dport == port);
-
-		return k->proto == t->protocol && (there || back) &&
-		       (!icmp || k->sport == port || k->dport == port);
-	} else {
-		const struct dp_flow6_key *k = key;
-		bool there = !memcmp(&k->saddr, t->from.ip, 16) && (icmp || k->sport == port);
-		bool back = !memcmp(&k->daddr, t->from.ip, 16) && (icmp || k->dport == port);
-
-		return k->proto == t->protocol && (there || back) &&
-		       (!icmp || k->sport == port || k->dport == port);
-	}
-}
-
-static int note_flow(const void *key, const void *value, void *data)
-{
-	struct leavings *l = data;
-
-	(void)value;
-	if (is_ours(l, key) && l->n < ARRAY_SIZE(l->keys))
-		memcpy(l->keys[l->n++], key, l->key_size);
-	return 0;
-}
-
-static void clean_up(struct dp *dp, const struct traced *t)
-{
-	enum dp_map map = t->from.family == 4 ? MAP_FLOW4 : MAP_FLOW6;
-	struct leavings l = {
-		.t = t,
-		.key_size = map == MAP_FLOW4 ? sizeof(struct dp_flow4_key) :
-					       sizeof(struct dp_flow6_key),
+	if (family == 6)
+		return k;
+	*k4 = (struct dp_flow4_key){
+		.saddr = k->saddr.v4,
+		.daddr = k->daddr.v4,
+		.sport = k->sport,
+		.dport = k->dport,
+		.ifindex = k->ifindex,
+		.proto = k->proto,
+		.scope = k->scope,
 	};
+	return k4;
+}
 
-	dp_walk(dp, map, note_flow, &l);
-	for (size_t i = 0; i < l.n; i++)
-		dp_delete(dp, map, l.keys[i]);
+static bool flow_find(struct dp *dp, struct dp_flow6_key *k, uint8_t family, struct dp_flow *ret)
+{
+	struct dp_flow4_key k4;
+
+	return dp_lookup(dp, family == 4 ? MAP_FLOW4 : MAP_FLOW6, key_of(k, family, &k4), ret) == 0;
+}
+
+static void flow_forget(struct dp *dp, struct dp_flow6_key *k, uint8_t family)
+{
+	struct dp_flow4_key k4;
+
+	dp_delete(dp, family == 4 ? MAP_FLOW4 : MAP_FLOW6, key_of(k, family, &k4));
+}
+
+static bool is_echo(const struct traced *t, bool reply)
+{
+	if (t->protocol == IPPROTO_ICMP)
+		return t->dport == (reply ? 0 : 8);
+	return t->protocol == IPPROTO_ICMPV6 && t->dport == (reply ? 129 : 128);
+}
+
+/* As bpf/lib/parse.h makes it of the packet. */
+static struct dp_flow6_key key_there(const struct traced *t, const struct endpoint *near,
+				     enum live_from from)
+{
+	static const uint8_t scopes[] = { DP_SCOPE_ENDPOINT, DP_SCOPE_HOST, DP_SCOPE_WORLD };
+	struct dp_flow6_key k;
+
+	memset(&k, 0, sizeof(k));
+	memcpy(k.saddr.b, t->from.ip, t->from.family == 4 ? 4 : 16);
+	memcpy(k.daddr.b, t->to.ip, t->to.family == 4 ? 4 : 16);
+	k.proto = t->protocol;
+	k.scope = scopes[from];
+	k.ifindex = from == LIVE_FROM_ENDPOINT ? near->ifindex : 0;
+	if (is_echo(t, false)) {
+		k.sport = htons(t->sport);
+	} else if (is_echo(t, true)) {
+		k.dport = htons(t->sport);
+		k.scope |= DP_SCOPE_REPLY;
+	} else if (is_icmp(t)) {
+		k.dport = htons((uint16_t)(t->dport << 8));
+	} else {
+		k.sport = htons(t->sport);
+		k.dport = htons(t->dport);
+	}
+	return k;
+}
+
+/* The key of the other direction. f: NULL: without translation. */
+static struct dp_flow6_key key_back(const struct dp_flow6_key *there, const struct dp_flow *f,
+				    bool icmp, uint32_t ifindex, uint8_t scope)
+{
+	struct dp_flow6_key k = *there;
+	bool nat = f && f->flags & DP_FLOW_NAT;
+
+	k.saddr = nat ? f->nat_daddr : there->daddr;
+	k.daddr = nat ? f->nat_saddr : there->saddr;
+	k.sport = nat ? f->nat_dport : there->dport;
+	k.dport = nat ? f->nat_sport : there->sport;
+	k.ifindex = ifindex;
+	k.scope = scope;
+	if (icmp && !(there->scope & DP_SCOPE_REPLY))
+		k.scope |= DP_SCOPE_REPLY;
+	return k;
+}
+
+static bool end_gone(const struct dp *dp, uint32_t id, uint32_t gen)
+{
+	if (id >= dp->map_max[MAP_ENDPOINTS])
+		return true;
+	return id && (!(dp->eps[id].flags & DP_EP_USED) ||
+		      (gen && (int32_t)(gen - dp->eps[id].born) < 0));
+}
+
+static bool is_running(struct dp *dp, struct dp_flow6_key *k, uint8_t family)
+{
+	struct dp_flow f;
+
+	return flow_find(dp, k, family, &f) &&
+	       (int64_t)(dp_jiffies(dp) - f.seen) <= (int64_t)f.lifetime &&
+	       !end_gone(dp, f.src_ep, f.src_gen) && !end_gone(dp, f.dst_ep, f.dst_gen);
+}
+
+/* Would the packet belong to a flow that is there? Then that would answer instead of
+ * the policies, and taking it away would break it. */
+static bool is_taken(struct dp *dp, const struct traced *t, const struct endpoint *near,
+		     const struct endpoint *far, enum live_from from)
+{
+	static const uint8_t outside[] = { DP_SCOPE_HOST, DP_SCOPE_WORLD };
+	struct dp_flow6_key there = key_there(t, near, from), back;
+	uint8_t family = t->from.family;
+
+	if (is_running(dp, &there, family))
+		return true;
+	if (from != LIVE_FROM_ENDPOINT || far) {
+		uint32_t ifindex = from == LIVE_FROM_ENDPOINT ? far->ifindex : near->ifindex;
+
+		back = key_back(&there, NULL, is_icmp(t), ifindex, DP_SCOPE_ENDPOINT);
+		return is_running(dp, &back, family);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(outside); i++) {
+		back = key_back(&there, NULL, is_icmp(t), 0, outside[i]);
+		if (is_running(dp, &back, family))
+			return true;
+	}
+	return false;
+}
+
+/* Above what the kernel gives out by itself (ip_local_port_range). */
+#define PORT_LAST 65533
+#define PORT_TRIES 256
+
+static int port_choose(struct dp *dp, struct traced *t, const struct endpoint *near,
+		       const struct endpoint *far, enum live_from from, struct errtext *err)
+{
+	bool any = !t->sport;
+
+	for (uint16_t i = 0; i < (any ? PORT_TRIES : 1); i++) {
+		if (any)
+			t->sport = PORT_LAST - i;
+		if (!is_taken(dp, t, near, far, from))
+			return 0;
+	}
+	return err_set(err, EEXIST,
+		       "there is a flow between these ends with source port %u, which a live trace "
+		       "would disturb: without a source port it takes one that is free",
+		       t->sport);
+}
+
+static void clean_up(struct dp *dp, const struct traced *t, const struct endpoint *near,
+		     enum live_from from)
+{
+	struct dp_flow6_key there = key_there(t, near, from), back;
+	uint32_t ifindex = 0;
+	struct dp_flow f;
+
+	if (!flow_find(dp, &there, t->from.family, &f))
+		return;
+	if (f.pair_scope == DP_SCOPE_ENDPOINT && f.dst_ep < dp->map_max[MAP_ENDPOINTS])
+		ifindex = dp->eps[f.dst_ep].ifindex;
+	back = key_back(&there, &f, is_icmp(t), ifindex, f.pair_scope);
+	flow_forget(dp, &there, t->from.family);
+	if (f.flags & DP_FLOW_PAIR)
+		flow_forget(dp, &back, t->from.family);
 }
 
 /* ---- the run ----------------------------------------------------------------------- */
@@ -220,60 +350,57 @@ static void read_out(const struct traced *t, const uint8_t *out, size_t len,
 
 	if (len < l4 + 4)
 		return;
-	ret->translated = true;
-	ret->to = t->to;
 	memcpy(ret->to.ip, out + at, n);
-	ret->dport = (uint16_t)(out[l4 + 2] << 8 | out[l4 + 3]);
+	if (!is_icmp(t))
+		ret->dport = (uint16_t)(out[l4 + 2] << 8 | out[l4 + 3]);
 }
 
-static int run(struct dp *dp, const struct traced *t, const struct endpoint *near, bool from_near,
-	       struct ring *ring, struct listening *l, struct live_result *ret,
+static int run(struct dp *dp, const struct traced *t, const struct endpoint *near,
+	       enum live_from from, struct ring *ring, struct live_result *ret,
 	       struct errtext *err)
 {
-	enum dp_prog prog = from_near ? PROG_FROM_ENDPOINT : PROG_TO_ENDPOINT;
-	struct __sk_buff skb = { .ifindex = near->ifindex };
+	enum dp_prog prog = from == LIVE_FROM_ENDPOINT ? PROG_FROM_ENDPOINT : PROG_TO_ENDPOINT;
+	struct __sk_buff skb = {
+		.ifindex = near->ifindex,
+		/* any that is no endpoint's */
+		.ingress_ifindex = from == LIVE_FROM_WORLD ? 1 : 0,
+	};
 	uint8_t out[FRAME_MAX];
 	struct frame f;
 	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = f.data, .data_out = out,
 		    .data_size_out = sizeof(out), .ctx_in = &skb, .ctx_size_in = sizeof(skb),
 		    .repeat = 1);
-	char name[IF_NAMESIZE];
 	int r;
 
-	if (!if_indextoname(near->ifindex, name))
-		return err_set(err, ENODEV,
-			       "the device of endpoint %u is not in this network namespace",
-			       near->id);
-	frame_build(t, &dp->eps[near->id], from_near, &f);
+	frame_build(t, &dp->eps[near->id], from == LIVE_FROM_ENDPOINT, &f);
 	o.data_size_in = (uint32_t)f.len;
-	if (bpf_prog_test_run_opts(dp->prog_fd[prog], &o) < 0)
-		return err_set(err, errno, "cannot run a packet through the programs: %s",
-			       strerror(errno));
+	/* Room for its event: there may be many other drops. */
+	ring_consume(ring);
+	r = bpf_prog_test_run_opts(dp->prog_fd[prog], &o) < 0 ? errno : 0;
+	clean_up(dp, t, near, from);
+	if (r)
+		return err_set(err, r, "cannot run a packet through the programs: %s", strerror(r));
+	ret->passed = o.retval != TC_ACT_SHOT;
+	ret->redirected = o.retval == TC_ACT_REDIRECT;
+	if (ret->passed) {
+		read_out(t, out, o.data_size_out, ret);
+		return 0;
+	}
 	r = ring_consume(ring);
-	clean_up(dp, t);
 	if (r < 0)
 		return r;
-	*ret = (struct live_result){};
-	if (o.retval == 2) /* TC_ACT_SHOT */
-		ret->reason = l->reason;
-	else
-		read_out(t, out, o.data_size_out, ret);
-	return 0;
+	return ret->reason ? 0 :
+			     err_set(err, EAGAIN,
+				     "the packet was dropped, but the event that says why was lost "
+				     "among others: try again");
 }
 
-int live_run(struct dp *dp, const struct traced *t, const struct endpoint *src,
-	     const struct endpoint *dst, struct live_result *ret, struct errtext *err)
+static const struct endpoint *far_end(struct dp *dp, const struct state *st,
+				      const struct prefix *address)
 {
-	struct listening l = { .t = t };
-	struct ring *ring = NULL;
-	int r = ring_open(dp, 1u << CLITE_EVENT_DROP, false, (uint32_t)getpagesize() * 16,
-			  on_record, &l, &ring, err);
-
-	if (r)
-		return r;
-	/* The flow that there may be already would answer instead of the policies. */
-	clean_up(dp, t);
-	r = run(dp, t, src ? src : dst, src != NULL, ring, &l, ret, err);
-	ring_close(ring);
-	return r;
+	(void)dp;
+	for (size_t i = 0; i < st->neps; i++)
+		if (!prefix_cmp(&st->eps[i]->v4, address) || !prefix_cmp(&st->eps[i]->v6, address))
+			return st->eps[i];
+	return NULL;
 }

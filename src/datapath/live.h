@@ -11,14 +11,24 @@ struct traced {
 	uint16_t sport, dport; /* ICMP: dport is the type */
 };
 
+/* Where it comes from. */
+enum live_from {
+	LIVE_FROM_ENDPOINT, /* near sends it */
+	LIVE_FROM_HOST,	    /* to near, made by the host */
+	LIVE_FROM_WORLD,    /* to near, by way of the host's stack */
+};
+
 struct live_result {
-	uint32_t reason; /* 0: it passed */
-	bool translated; /* addresses and ports that came out */
-	struct prefix to;
+	bool passed;
+	bool redirected;  /* to a device; else it went to the stack */
+	uint32_t reason;  /* why it did not pass */
+	struct prefix to; /* after translation */
 	uint16_t dport;
 };
 
-/* Run it from the endpoint src; NULL: from the host to the endpoint dst. Its flow is
- * taken away again. -ENODEV: a device is not in this network namespace. */
-int live_run(struct dp *dp, const struct traced *t, const struct endpoint *src,
-	     const struct endpoint *dst, struct live_result *ret, struct errtext *err);
+/* Run it; its flow is taken away again. A source port of 0 becomes one that no flow of
+ * these ends has.
+ * -EEXIST: there is such a flow. -EAGAIN: it was dropped, and the event that says why
+ * was lost. -ENODEV: the device is not in this network namespace. */
+int live_run(struct dp *dp, struct traced *t, const struct endpoint *near, enum live_from from,
+	     struct live_result *ret, struct errtext *err);

@@ -361,7 +361,7 @@ static int dp_make(const struct dp_params *p, struct dp *dp, struct errtext *err
 			     (p->neigh ? DP_CONTROL_NEIGH : 0);
 	dp->control->next_rule = 1;
 	dp->eps[0].slot[0].gen = dp->eps[0].slot[1].gen = 1;
-	return 0;
+	return store_put(dp, STORE_SETTINGS, 0, p->settings, p->settings_size, err);
 }
 
 static int dp_create(const struct dp_params *p, const char *parent, const char *path,

@@ -3,6 +3,7 @@
  * what the kernel says to stderr, which is the host program's. */
 #include <linux/if_link.h>
 #include <linux/net_namespace.h>
+#include <linux/netconf.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
@@ -21,6 +22,8 @@ struct request {
 	union {
 		struct ifinfomsg ifi;
 		struct tcmsg tc;
+		struct rtmsg rt;
+		struct netconfmsg conf;
 	};
 	char attrs[512];
 };
@@ -239,4 +242,79 @@ bool nl_filter_exists(uint32_t ifindex, bool ingress)
 	char buf[4096];
 
 	return talk(&r, buf, sizeof(buf)) > 0;
+}
+
+/* ---- routes ------------------------------------------------------------- */
+
+#define ROUTE_BUF 4096
+
+/* RTN_*, or -errno. */
+static int route_type(const struct prefix *address)
+{
+	struct request r = request(RTM_GETROUTE, 0, sizeof(struct rtmsg));
+	size_t len = address->family == 4 ? 4 : 16;
+	_cleanup_free_ char *buf = malloc(ROUTE_BUF);
+	int n;
+
+	if (!buf)
+		return -ENOMEM;
+	r.rt.rtm_family = address->family == 4 ? AF_INET : AF_INET6;
+	r.rt.rtm_dst_len = len * 8;
+	attr_put(&r, RTA_DST, address->ip, len);
+	n = talk(&r, buf, ROUTE_BUF);
+	if (n < 0)
+		return n;
+	if (n < (int)NLMSG_LENGTH(sizeof(struct rtmsg)))
+		return -EBADMSG;
+	return ((struct rtmsg *)NLMSG_DATA((struct nlmsghdr *)buf))->rtm_type;
+}
+
+/* 0 or 1, or -errno. */
+static int forwarding(uint32_t ifindex, uint8_t family)
+{
+	struct request r = request(RTM_GETNETCONF, 0, sizeof(struct netconfmsg));
+	_cleanup_free_ char *buf = malloc(ROUTE_BUF);
+	int32_t index = (int32_t)ifindex, on;
+	const struct rtattr *a;
+	struct nlmsghdr *h;
+	int n;
+
+	if (!buf)
+		return -ENOMEM;
+	r.conf.ncm_family = family == 4 ? AF_INET : AF_INET6;
+	attr_put(&r, NETCONFA_IFINDEX, &index, sizeof(index));
+	n = talk(&r, buf, ROUTE_BUF);
+	if (n < 0)
+		return n;
+	h = (void *)buf;
+	a = attr_find((void *)((char *)NLMSG_DATA(h) + NLMSG_ALIGN(sizeof(struct netconfmsg))),
+		      n - (int)NLMSG_SPACE(sizeof(struct netconfmsg)), NETCONFA_FORWARDING);
+	if (!a || RTA_PAYLOAD(a) < sizeof(on))
+		return -EBADMSG;
+	memcpy(&on, RTA_DATA(a), sizeof(on));
+	return on != 0;
+}
+
+bool nl_is_local(const struct prefix *address)
+{
+	return route_type(address) == RTN_LOCAL;
+}
+
+/* As is_host() of the datapath reads what bpf_fib_lookup() says. */
+bool nl_is_host(uint32_t ifindex, const struct prefix *address)
+{
+	int type;
+
+	if (!forwarding(ifindex, address->family))
+		return true;
+	type = route_type(address);
+	switch (type) {
+	case RTN_UNICAST:
+	case RTN_BLACKHOLE:
+	case RTN_UNREACHABLE:
+	case RTN_PROHIBIT:
+		return false;
+	default:
+		return type >= 0 || type == -ENETUNREACH || type == -ESRCH;
+	}
 }

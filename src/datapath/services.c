@@ -335,3 +335,45 @@ int service_remove(struct state *st, uint32_t id, struct errtext *err)
 	service_free(s);
 	return policies_follow(st, err);
 }
+
+/* ---- choose, as bpf/lib/service.h does ----------------------------------------- */
+
+static uint32_t mix(uint32_t h, uint32_t v)
+{
+	h ^= v;
+	h *= 0x9e3779b1;
+	return h ^ h >> 15;
+}
+
+static uint32_t flow_hash(const struct service *s, const struct prefix *from, uint16_t sport)
+{
+	union dp_ip src = {}, dst = {};
+	uint32_t h;
+
+	memcpy(src.b, from->ip, from->family == 4 ? 4 : 16);
+	memcpy(dst.b, s->ip.ip, s->ip.family == 4 ? 4 : 16);
+	h = mix(s->protocol, src.w[0]);
+	for (int i = 1; i < 4; i++)
+		h = mix(h, src.w[i]);
+	h = mix(h, dst.w[0]);
+	h = mix(h, dst.w[3]);
+	return mix(h, (uint32_t)htons(sport) << 16 | htons(s->port));
+}
+
+const struct backend *service_choice(const struct state *st, const struct service *s,
+				     const struct prefix *from, uint16_t sport)
+{
+	struct dp_service_key key = service_key(s);
+	struct dp_service val;
+	uint32_t id;
+
+	if (s->algorithm != CLITE_LB_MAGLEV || dp_lookup(st->dp, MAP_SERVICES, &key, &val) < 0 ||
+	    !val.nslots || val.table > st->dp->map_max[MAP_SLOTS] ||
+	    val.nslots > st->dp->map_max[MAP_SLOTS] - val.table)
+		return NULL;
+	id = st->dp->slots[val.table + flow_hash(s, from, sport) % val.nslots].v;
+	for (size_t i = 0; i < s->nbackends; i++)
+		if (s->backends[i].id == id)
+			return &s->backends[i];
+	return NULL;
+}

@@ -182,6 +182,10 @@ bool policies_symbolic(const struct state *st);
 /* services.c */
 int service_set(struct state *st, struct service *svc, struct errtext *err); /* takes svc over */
 int service_remove(struct state *st, uint32_t id, struct errtext *err);
+/* The back end that the hash of a new flow chooses; NULL: no hash chooses, or none is
+ * there. */
+const struct backend *service_choice(const struct state *st, const struct service *s,
+				     const struct prefix *from, uint16_t sport);
 
 /* repair.c: write everything that the store says into the maps, and nothing else */
 int state_repair(struct state *st, struct errtext *err);

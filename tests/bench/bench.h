@@ -76,10 +76,18 @@ uint32_t endpoint(struct clite_ctx *ctx, const char *device, const char *v4, con
 		  const char *const *labels);
 void import(struct clite_ctx *ctx, const char *document);
 
+/* packets.c: first packets of flows from one endpoint (app=a) to another, which a policy
+ * of some number of rules allows */
+struct clite_ctx *first_begin(void);
+void first_rules(size_t n);
+double first_packet(uint32_t repeat, double *ret_empty); /* ns */
+void first_end(void);
+
 /* groups */
 void bench_packets(void);
 void bench_network(void);
 void bench_control(void);
 void bench_many(void);
+void bench_scale(void);
 void print_rss(const char *instance); /* of this process, which opens it */
 void bench_events(void);

@@ -148,6 +148,7 @@ static const struct group {
 	{ "event/", bench_events },
 	{ "control/", bench_control },
 	{ "many/", bench_many },
+	{ "scale/", bench_scale },
 };
 
 /* The mount covers the machine's own file system only for this process. */

@@ -75,7 +75,7 @@ static void program_load(void)
 	     "cannot call the datapath's program: %m");
 }
 
-static void world_make(void)
+static void world_make(uint32_t flags)
 {
 	const char *a[] = { "k8s:app=a", NULL }, *b[] = { "k8s:app=b", NULL };
 	pid_t inside = netns_hold();
@@ -85,7 +85,7 @@ static void world_make(void)
 	sh("ip link set va up && ip link set vb up");
 	if_a = if_nametoindex("va");
 	if_b = if_nametoindex("vb");
-	ctx = instance_open(NULL, 0);
+	ctx = instance_open(NULL, flags);
 	endpoint(ctx, "va", A4, A6, a);
 	endpoint(ctx, "vb", B4, B6, b);
 	import(ctx, policy);
@@ -340,7 +340,7 @@ static void bench_random(void)
 
 /* Rules about A: some about B's port that is used, others about prefixes outside
  * and other ports. */
-static void rules_put(size_t n)
+void first_rules(size_t n)
 {
 	struct clite_requirement is_a = { "k8s:app", (const char *[]){ "a" }, 1, CLITE_OP_IN };
 	struct clite_requirement is_b = { "k8s:app", (const char *[]){ "b" }, 1, CLITE_OP_IN };
@@ -379,11 +379,36 @@ static void rules_put(size_t n)
 	free(cidrs);
 }
 
+double first_packet(uint32_t repeat, double *ret_empty)
+{
+	struct packet p = packet(A4, B4, 0, PORT, SYN);
+	double v;
+
+	flush();
+	*ret_empty = run(bpf->progs.next4_empty, if_a, &p, repeat, PASS);
+	bpf->bss->next = 0;
+	v = run(bpf->progs.next4, if_a, &p, repeat, REDIRECT);
+	flush();
+	return v;
+}
+
+struct clite_ctx *first_begin(void)
+{
+	pin_cpu(1);
+	world_make(CLITE_OPEN_CLSACT);
+	return ctx;
+}
+
+void first_end(void)
+{
+	bench_bpf__destroy(bpf);
+	clite_close(ctx);
+}
+
 /* Rounds of both numbers of rules by turns, all flows new in each. */
 static void bench_first(void)
 {
 	static const size_t rules[] = { 10, 10000 };
-	struct packet p = packet(A4, B4, 0, PORT, SYN);
 	uint32_t repeat = 20000;
 	size_t rounds = options.rounds;
 	struct row *row[2], *ratio;
@@ -397,11 +422,8 @@ static void bench_first(void)
 		for (size_t i = 0; i < 2; i++) {
 			double e, v;
 
-			rules_put(rules[i]);
-			flush();
-			e = run(bpf->progs.next4_empty, if_a, &p, repeat, PASS);
-			bpf->bss->next = 0;
-			v = run(bpf->progs.next4, if_a, &p, repeat, REDIRECT);
+			first_rules(rules[i]);
+			v = first_packet(repeat, &e);
 			row_sample(row[i], v, e);
 			above[i] = v - e;
 		}
@@ -414,7 +436,7 @@ void bench_packets(void)
 	struct clite_subscription *sub;
 
 	pin_cpu(1);
-	world_make();
+	world_make(0);
 	sub = subscribe();
 	bench_established();
 	bench_subscriber(&sub);
