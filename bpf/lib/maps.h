@@ -41,7 +41,7 @@ MAP_HASH(verdicts, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct dp_verdict_key, 
 
 /* what rules have decided, by cookie: drops, and the counts of flows that are over (those
  * of the others stand in the flow table) */
-MAP_HASH(hits, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, __u32, struct dp_counter, 65536);
+MAP_HASH(hits, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, __u32, struct dp_counter, 32768);
 
 /* services */
 MAP_HASH(services, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct dp_service_key, struct dp_service,

@@ -332,7 +332,7 @@ struct clite_rule_hits {
 };
 
 /** Call cb for each rule of a policy in force with what it has decided. Only the rule
- * that decides counts (clite_policy_entries(), events). Counts of flows that the kernel
+ * that decides counts (clite_policy_entries(), events), and 32,768 rules at most. Counts of flows that the kernel
  * evicts from a full flow table, or clite_conntrack_flush() removes, are lost.
  *
  * \param name  of one policy; NULL: all of them

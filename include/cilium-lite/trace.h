@@ -13,6 +13,7 @@
 #define CILIUM_LITE_TRACE_H
 
 #include <cilium-lite/policy.h>
+#include <cilium-lite/service.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,22 +25,24 @@ extern "C" {
 /** @} */
 
 /** What to trace: a packet that begins a flow. Each end is an address, the number of
- * an endpoint, or an identity. @since 0.1 */
+ * an endpoint, or an identity. An address and an endpoint together: of the source, the
+ * endpoint sends with that address, and it is spoofed (132) if it is not its own; of the
+ * destination, it must be its own. @since 0.1 */
 struct clite_trace_opts {
 	size_t sz;			/**< sizeof(struct clite_trace_opts) */
 	uint32_t flags;			/**< CLITE_TRACE_* */
 	uint32_t protocol;		/**< IPPROTO_TCP, _UDP, _SCTP, _ICMP, _ICMPV6; 0: TCP */
 	const char *source;		/**< address; NULL: by the following */
 	const char *destination;	/**< address, also of a service; NULL: by the following */
-	uint32_t source_endpoint;	/**< 0: by identity */
-	uint32_t destination_endpoint;	/**< 0: by identity */
-	uint32_t source_identity;	/**< also of an address that the instance does not know; 0: found */
-	uint32_t destination_identity;
-	uint16_t source_port;		/**< 0: any */
+	uint32_t source_endpoint;	/**< 0: found by address, or by identity */
+	uint32_t destination_endpoint;	/**< 0: found by address, or by identity */
+	uint32_t source_identity;	/**< also of an address that the instance does not know; 0: found. Live: only 1, the host */
+	uint32_t destination_identity;	/**< the same; live: 0 */
+	uint16_t source_port;		/**< 0: any; live: one that is free */
 	uint16_t destination_port;	/**< of ICMP: the type */
-	uint32_t backend;		/**< which of a service's active back ends, from 0 */
-	const void *packet;		/**< an Ethernet frame with IPv4 or IPv6: addresses, protocol and ports are taken from it; NULL: none */
-	size_t packet_len;
+	uint32_t backend;		/**< which of a service's active back ends, from 0; 0: what a hash chooses for the source port, else the first; live: 0 */
+	const void *packet;		/**< an Ethernet frame with IPv4 or IPv6: addresses, protocol and ports are taken from it, nothing else; NULL: none */
+	size_t packet_len;		/**< bytes */
 };
 
 /** \name Where a packet goes.
@@ -70,11 +73,11 @@ struct clite_trace_step {
 struct clite_trace {
 	size_t sz;
 	uint32_t verdict;	   /**< CLITE_VERDICT_FORWARDED, _DROPPED */
-	uint32_t reason;	   /**< drop reason, Cilium's number; 0: it passes */
+	uint32_t reason;	   /**< drop reason, Cilium's number: 132 (spoofed), 133, 158 (no back end), 181; 0: it passes */
 	uint32_t live;		   /**< 1: the following two are there */
 	uint32_t live_verdict;	   /**< of the loaded programs */
 	uint32_t live_reason;
-	uint32_t agree;		   /**< 1: live and worked out are the same (also: not live) */
+	uint32_t agree;		   /**< 1: verdict, reason, translation and way are the same live (also: not live) */
 	uint32_t source_endpoint;  /**< 0: none of the instance's */
 	uint32_t destination_endpoint;
 	uint32_t source_identity;
@@ -85,24 +88,36 @@ struct clite_trace {
 	const char *source;	   /**< address; "" if not known */
 	const char *destination;   /**< after translation */
 	uint32_t service;	   /**< number of the service that is translated; 0: none */
-	uint32_t backends;	   /**< how many active back ends it has: any may be chosen, one was traced */
+	uint32_t backends;	   /**< how many active back ends it has; one of them was traced */
 	const char *service_name;  /**< "" if none */
 	uint32_t way;		   /**< CLITE_WAY_* */
 	uint32_t ifindex;	   /**< of the endpoint's device, 0: none */
 	const struct clite_trace_step *egress;	/**< NULL: the source is no endpoint */
 	const struct clite_trace_step *ingress; /**< NULL: the destination is none, or it was dropped before */
+	const struct clite_backend *choices;	/**< the active back ends of the service; NULL: no service */
+	uint32_t chosen;	   /**< 1: the one traced is the one that the flow gets: the only one, by hash, or live; 0: any of choices may be it */
+	uint32_t reserved;
 };
 
 /** Trace a packet.
  *
- * A live trace makes the events and counts in the instance's counters that a real packet would; its flow is taken away again.
- * With several back ends a live trace tells of the one that the programs chose.
+ * Call it in the network namespace of the endpoints' devices: what the host's own
+ * addresses are, its routes say.
+ *
+ * A live trace makes the events that a real packet would, and is counted in the
+ * instance's counters and, if a rule denies it, in the hits of that rule. The entries of
+ * its flow are taken away again; flows that are there stay. It holds one of the 8
+ * places of subscribers while it runs. The frame is made anew, the shortest there is of
+ * its protocol; to an endpoint it comes from the host or by way of the host's stack.
  *
  * \param ret  borrowed, valid until the next call on ctx
  * \retval -EINVAL a NULL argument, a bad address, protocol or option, families mixed, or
  *	   too little said for a live trace: clite_error() names it
  * \retval -ENOENT no such endpoint or identity
  * \retval -ENODEV live: a device is not in the network namespace of the caller
+ * \retval -EEXIST live: there is such a flow with this source port
+ * \retval -EAGAIN live: it was dropped, and the event that says why was lost among others
+ * \retval -ENOSPC live: all 8 places of subscribers are in use
  * \retval -ECHILD called in a child after fork(2)
  * \retval -ESTALE the instance was destroyed
  * \retval -ENOMEM no memory

@@ -4,7 +4,6 @@
 #include <cilium-lite/identity.h>
 #include <cilium-lite/service.h>
 #include <cilium-lite/trace.h>
-#include <ifaddrs.h>
 #include <linux/if_ether.h>
 #include <netinet/in.h>
 
@@ -31,7 +30,10 @@ struct tracing {
 	struct traced packet;
 	const struct service *service;
 	const struct backend *backend;
+	struct clite_backend *choices;
+	char (*choice_names)[PREFIX_STR];
 	struct end src, dst;
+	bool spoofed;
 	struct world world;
 	struct step egress, ingress;
 	char source[PREFIX_STR], destination[PREFIX_STR];
@@ -51,6 +53,8 @@ static void tracing_free(void *memory)
 	world_clear(&g->world);
 	step_clear(&g->egress);
 	step_clear(&g->ingress);
+	free(g->choices);
+	free(g->choice_names);
 	free(g);
 }
 
@@ -176,45 +180,38 @@ static struct prefix address_like(const struct endpoint *e, const struct prefix 
 	return e->v4;
 }
 
-static bool is_local(const struct prefix *address)
+static bool has_address(const struct endpoint *e, const struct prefix *address)
 {
-	struct ifaddrs *all, *a;
-	bool found = false;
+	return !prefix_cmp(&e->v4, address) || !prefix_cmp(&e->v6, address);
+}
 
-	if (getifaddrs(&all) < 0)
-		return false;
-	for (a = all; a && !found; a = a->ifa_next) {
-		const void *ip;
-
-		if (!a->ifa_addr ||
-		    a->ifa_addr->sa_family != (address->family == 4 ? AF_INET : AF_INET6))
-			continue;
-		ip = address->family == 4 ?
-			     (void *)&((struct sockaddr_in *)a->ifa_addr)->sin_addr :
-			     (void *)&((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr;
-		found = !memcmp(ip, address->ip, address->family == 4 ? 4 : 16);
-	}
-	freeifaddrs(all);
-	return found;
+/* Of an address: the host's first, as in the datapath. from: the endpoint that sends to
+ * it; NULL: it is the sender's. */
+static void end_of_address(const struct state *st, const struct prefix *address,
+			   uint32_t identity, const struct endpoint *from, struct end *ret)
+{
+	end_find(st, address, identity, ret);
+	if (ret->ep || identity)
+		return;
+	if (from ? nl_is_host(from->ifindex, address) : nl_is_local(address))
+		*ret = (struct end){ .identity = identities_get(&st->ids, CLITE_ID_HOST) };
 }
 
 /* By address, which may be found of an endpoint; else by identity. */
 static int end_read(struct clite_ctx *ctx, const char *which, uint32_t endpoint, uint32_t identity,
-		    struct prefix *address, struct end *ret)
+		    const struct prefix *address, const struct endpoint *from, struct end *ret)
 {
 	const struct state *st = &ctx->st;
+	const struct endpoint *ep = endpoint ? state_endpoint(st, endpoint) : NULL;
 
-	if (address->family) {
-		if (!identity && is_local(address))
-			identity = CLITE_ID_HOST;
-		end_find(st, address, identity, ret);
+	if (endpoint && !ep)
+		return err_set(&ctx->err, ENOENT, "there is no endpoint %u", endpoint);
+	if (ep) {
+		*ret = (struct end){ .ep = ep, .identity = ep->identity };
 		return 0;
 	}
-	if (endpoint) {
-		ret->ep = state_endpoint(st, endpoint);
-		if (!ret->ep)
-			return err_set(&ctx->err, ENOENT, "there is no endpoint %u", endpoint);
-		ret->identity = ret->ep->identity;
+	if (address->family) {
+		end_of_address(st, address, identity, from, ret);
 		return 0;
 	}
 	if (!identity)
@@ -270,25 +267,65 @@ static const struct backend *backend_of(const struct service *s, uint32_t n,
 	return found;
 }
 
+/* The active back ends, for him who wants to know which there are. */
+static int choices_list(struct tracing *g)
+{
+	const struct service *s = g->service;
+	size_t n = 0;
+
+	g->choices = calloc(s->nbackends + 1, sizeof(*g->choices));
+	g->choice_names = calloc(s->nbackends + 1, sizeof(*g->choice_names));
+	if (!g->choices || !g->choice_names)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->nbackends; i++) {
+		const struct backend *b = &s->backends[i];
+
+		if (b->state != CLITE_BACKEND_ACTIVE)
+			continue;
+		g->choices[n].address = addr_format(b->ip.ip, b->ip.family, g->choice_names[n]);
+		g->choices[n].port = b->port;
+		g->choices[n].weight = b->weight;
+		n++;
+	}
+	g->trace.choices = g->choices;
+	return 0;
+}
+
+/* What is chosen at random only the programs know; what a hash chooses is worked out,
+ * and compared. */
+static void backend_choose(struct tracing *g, const struct clite_trace_opts *o,
+			   const struct live_result *live)
+{
+	struct clite_trace *t = &g->trace;
+	const struct backend *b = NULL;
+
+	g->backend = backend_of(g->service, o->backend, NULL, 0, &t->backends);
+	if (g->packet.sport && !o->backend)
+		b = service_choice(&g->ctx->st, g->service, &g->packet.from, g->packet.sport);
+	if (!b && live)
+		b = backend_of(g->service, 0, &live->to, live->dport, &t->backends);
+	if (b)
+		g->backend = b;
+	t->chosen = b || t->backends == 1;
+}
+
 /* Endpoints' packets are translated; others' are not. */
 static int translate(struct tracing *g, const struct clite_trace_opts *o,
 		     const struct live_result *live)
 {
 	struct clite_trace *t = &g->trace;
-	bool chosen = live && live->translated;
 
-	if (!g->src.ep || !g->packet.to.family)
+	if (!g->src.ep || !g->packet.to.family || g->spoofed)
 		return 0;
 	g->service = service_at(&g->ctx->st, &g->packet);
 	if (!g->service)
 		return 0;
 	t->service = g->service->id;
-	g->backend = backend_of(g->service, o->backend, chosen ? &live->to : NULL,
-				chosen ? live->dport : 0, &t->backends);
+	backend_choose(g, o, live);
 	if (!g->backend && t->backends)
 		return err_set(&g->ctx->err, EINVAL, "backend %u: service %u has %u active ones",
 			       o->backend, g->service->id, t->backends);
-	return 0;
+	return choices_list(g);
 }
 
 /* ---- the steps --------------------------------------------------------------------- */
@@ -366,11 +403,15 @@ static int judge_both(struct tracing *g)
 	struct clite_trace *t = &g->trace;
 	int r = 0;
 
+	if (g->spoofed) {
+		t->reason = 132;
+		return 0;
+	}
 	if (g->service && !g->backend) {
 		t->reason = 158; /* no back end */
 		return 0;
 	}
-	if (g->src.ep && g->src.ep == g->dst.ep)
+	if (g->backend && g->src.ep == g->dst.ep)
 		return 0; /* by way of a service to itself: nobody is asked */
 	if (g->src.ep) {
 		r = step_judge(g, &g->egress, CLITE_EGRESS, &g->src, &g->dst, port);
@@ -391,22 +432,24 @@ static int judge_both(struct tracing *g)
 
 /* ---- the whole ----------------------------------------------------------------------- */
 
-static int run_live(struct tracing *g, struct live_result *ret)
+static int run_live(struct tracing *g, const struct clite_trace_opts *o, struct live_result *ret)
 {
-	struct traced t = g->packet;
+	struct clite_ctx *ctx = g->ctx;
+	struct traced *t = &g->packet;
+	enum live_from from = g->src.ep				   ? LIVE_FROM_ENDPOINT :
+			      g->src.identity->id == CLITE_ID_HOST ? LIVE_FROM_HOST :
+								     LIVE_FROM_WORLD;
 
-	if (!t.from.family || !t.to.family || (!g->src.ep && !g->dst.ep))
-		return err_set(&g->ctx->err, EINVAL,
+	if (!t->from.family || !t->to.family || (!g->src.ep && !g->dst.ep))
+		return err_set(&ctx->err, EINVAL,
 			       "a live trace needs addresses of both ends, one of which is an "
 			       "endpoint's");
-	if (!g->src.ep && g->src.identity->id != CLITE_ID_HOST)
-		return err_set(&g->ctx->err, EINVAL,
-			       "a live trace begins at an endpoint or at the host: '%s' is neither",
-			       addr_format(t.from.ip, t.from.family, g->source));
-	/* Above what the kernel gives out by itself (ip_local_port_range). */
-	if (!t.sport)
-		t.sport = 65533;
-	return live_run(g->ctx->dp, &t, g->src.ep, g->dst.ep, ret, &g->ctx->err);
+	if ((o->source_identity && from != LIVE_FROM_HOST) || o->destination_identity ||
+	    o->backend)
+		return err_set(&ctx->err, EINVAL,
+			       "in a live trace the programs find identities and the back end: only "
+			       "source_identity 1, the host, can be said");
+	return live_run(ctx->dp, t, g->src.ep ?: g->dst.ep, g->dst.ep, from, ret, &ctx->err);
 }
 
 static void way_out(struct tracing *g)
@@ -423,6 +466,19 @@ static void way_out(struct tracing *g)
 	}
 }
 
+/* Do the programs say the same? Verdict, reason, translation, and the way. */
+static bool agrees(const struct tracing *g, const struct live_result *live)
+{
+	const struct prefix *to = g->backend ? &g->backend->ip : &g->packet.to;
+	uint16_t port = g->backend ? g->backend->port : g->packet.dport;
+	bool device = g->trace.way == CLITE_WAY_ENDPOINT && g->src.ep;
+
+	if (live->reason != g->trace.reason || prefix_cmp(&live->to, to) || live->dport != port)
+		return false;
+	/* to the world it may be either */
+	return !live->passed || g->trace.way == CLITE_WAY_STACK || live->redirected == device;
+}
+
 static void fill(struct tracing *g, const struct live_result *live)
 {
 	const struct prefix *to = g->backend ? &g->backend->ip : &g->packet.to;
@@ -431,11 +487,12 @@ static void fill(struct tracing *g, const struct live_result *live)
 	t->sz = sizeof(*t);
 	t->verdict = t->reason ? CLITE_VERDICT_DROPPED : CLITE_VERDICT_FORWARDED;
 	t->agree = 1;
+	way_out(g);
 	if (live) {
 		t->live = 1;
 		t->live_reason = live->reason;
-		t->live_verdict = live->reason ? CLITE_VERDICT_DROPPED : CLITE_VERDICT_FORWARDED;
-		t->agree = live->reason == t->reason;
+		t->live_verdict = live->passed ? CLITE_VERDICT_FORWARDED : CLITE_VERDICT_DROPPED;
+		t->agree = agrees(g, live);
 	}
 	t->source_endpoint = g->src.ep ? g->src.ep->id : 0;
 	t->destination_endpoint = g->dst.ep ? g->dst.ep->id : 0;
@@ -452,23 +509,41 @@ static void fill(struct tracing *g, const struct live_result *live)
 		t->destination = addr_format(to->ip, to->family, g->destination);
 	if (g->service)
 		t->service_name = g->service->name;
-	way_out(g);
+}
+
+/* What an endpoint is said to be, and what it is. */
+static int check_ends(struct tracing *g, const struct clite_trace_opts *o)
+{
+	const struct traced *t = &g->packet;
+	char text[PREFIX_STR];
+
+	if (t->from.family && t->to.family && t->from.family != t->to.family)
+		return err_set(&g->ctx->err, EINVAL, "source is IPv%u, destination IPv%u",
+			       t->from.family, t->to.family);
+	if (o->destination_endpoint && t->to.family && !has_address(g->dst.ep, &t->to))
+		return err_set(&g->ctx->err, EINVAL,
+			       "destination: '%s' is no address of endpoint %u",
+			       addr_format(t->to.ip, t->to.family, text), g->dst.ep->id);
+	/* The datapath answers these itself; they are not anybody's to judge. */
+	if (t->protocol == IPPROTO_ICMPV6 && t->dport >= 133 && t->dport <= 137)
+		return err_set(&g->ctx->err, EINVAL,
+			       "ICMPv6 type %u: neighbour discovery is not subject to policy",
+			       t->dport);
+	g->spoofed = g->src.ep && t->from.family && !has_address(g->src.ep, &t->from);
+	return 0;
 }
 
 static int ends(struct tracing *g, const struct clite_trace_opts *o)
 {
-	struct clite_ctx *ctx = g->ctx;
 	int r;
 
 	addresses_of_endpoints(g, o);
-	if (g->packet.from.family && g->packet.to.family &&
-	    g->packet.from.family != g->packet.to.family)
-		return err_set(&ctx->err, EINVAL, "source is IPv%u, destination IPv%u",
-			       g->packet.from.family, g->packet.to.family);
-	r = end_read(ctx, "source", o->source_endpoint, o->source_identity, &g->packet.from,
-		     &g->src);
-	return r ?: end_read(ctx, "destination", o->destination_endpoint, o->destination_identity,
-			     &g->packet.to, &g->dst);
+	r = end_read(g->ctx, "source", o->source_endpoint, o->source_identity, &g->packet.from,
+		     NULL, &g->src);
+	if (!r)
+		r = end_read(g->ctx, "destination", o->destination_endpoint,
+			     o->destination_identity, &g->packet.to, g->src.ep, &g->dst);
+	return r ?: check_ends(g, o);
 }
 
 static int trace(struct tracing *g, const struct clite_trace_opts *o)
@@ -480,14 +555,11 @@ static int trace(struct tracing *g, const struct clite_trace_opts *o)
 	if (!r)
 		r = ends(g, o);
 	if (!r && is_live)
-		r = run_live(g, &live);
+		r = run_live(g, o, &live);
 	if (!r)
 		r = translate(g, o, is_live ? &live : NULL);
-	if (!r && g->backend) {
-		struct prefix to = g->backend->ip;
-
-		r = end_read(g->ctx, "backend", 0, 0, &to, &g->dst);
-	}
+	if (!r && g->backend)
+		end_of_address(&g->ctx->st, &g->backend->ip, 0, g->src.ep, &g->dst);
 	if (!r)
 		r = world_make(&g->ctx->st, &g->world);
 	if (!r)

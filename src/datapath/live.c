@@ -5,15 +5,16 @@
 #include <linux/if_ether.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <unistd.h>
 
 #include "datapath/live.h"
 #include "datapath/ring.h"
 #include "model/event.h"
 
 #define FRAME_MAX 256
+#define RING_BYTES (1u << 20)
 
 struct frame {
 	uint8_t data[FRAME_MAX];
@@ -395,12 +396,29 @@ static int run(struct dp *dp, const struct traced *t, const struct endpoint *nea
 				     "among others: try again");
 }
 
-static const struct endpoint *far_end(struct dp *dp, const struct state *st,
-				      const struct prefix *address)
+int live_run(struct dp *dp, struct traced *t, const struct endpoint *near,
+	     const struct endpoint *far, enum live_from from, struct live_result *ret,
+	     struct errtext *err)
 {
-	(void)dp;
-	for (size_t i = 0; i < st->neps; i++)
-		if (!prefix_cmp(&st->eps[i]->v4, address) || !prefix_cmp(&st->eps[i]->v6, address))
-			return st->eps[i];
-	return NULL;
+	struct live_result result = { .to = t->to, .dport = t->dport };
+	struct listening l = { .t = t, .ifindex = near->ifindex, .ret = &result };
+	struct ring *ring = NULL;
+	char name[IF_NAMESIZE];
+	int r;
+
+	if (!if_indextoname(near->ifindex, name))
+		return err_set(err, ENODEV,
+			       "the device of endpoint %u is not in this network namespace",
+			       near->id);
+	r = port_choose(dp, t, near, far, from, err);
+	if (!r)
+		r = ring_open(dp, 1u << CLITE_EVENT_DROP, false, RING_BYTES, on_record, &l, &ring,
+			      err);
+	if (r)
+		return r;
+	r = run(dp, t, near, from, ring, &result, err);
+	ring_close(ring);
+	if (!r)
+		*ret = result;
+	return r;
 }

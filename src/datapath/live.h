@@ -13,7 +13,7 @@ struct traced {
 
 /* Where it comes from. */
 enum live_from {
-	LIVE_FROM_ENDPOINT, /* near sends it */
+	LIVE_FROM_ENDPOINT, /* near sends it, to far (NULL: to none of the instance's) */
 	LIVE_FROM_HOST,	    /* to near, made by the host */
 	LIVE_FROM_WORLD,    /* to near, by way of the host's stack */
 };
@@ -30,5 +30,6 @@ struct live_result {
  * these ends has.
  * -EEXIST: there is such a flow. -EAGAIN: it was dropped, and the event that says why
  * was lost. -ENODEV: the device is not in this network namespace. */
-int live_run(struct dp *dp, struct traced *t, const struct endpoint *near, enum live_from from,
-	     struct live_result *ret, struct errtext *err);
+int live_run(struct dp *dp, struct traced *t, const struct endpoint *near,
+	     const struct endpoint *far, enum live_from from, struct live_result *ret,
+	     struct errtext *err);
