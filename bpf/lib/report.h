@@ -27,6 +27,15 @@ static __always_inline void event_sides(struct scratch *s)
 	rec->ingress_rule = s->r.ingress_rule;
 }
 
+/* Policies of both ends are asked where a packet comes in: a denial is that of the end
+ * that denies, whose rule is named. */
+static __always_inline u32 denied_dir(const struct ruling *r, u32 dir)
+{
+	if (r->egress_verdict != DP_VERDICT_ALLOW && !r->egress_audit)
+		return 2;
+	return r->ingress_verdict != DP_VERDICT_ALLOW && !r->ingress_audit ? 1 : dir;
+}
+
 /* The one way to drop a packet. */
 __noinline int drop(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 dir)
 {
@@ -34,12 +43,11 @@ __noinline int drop(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 di
 
 	if (!s)
 		return TC_ACT_SHOT;
+	if (reason == DROP_POLICY || reason == DROP_POLICY_DENY)
+		dir = denied_dir(&s->r, dir);
 	count(reason & 255, dir & 3, skb->len);
 	if (reason == DROP_POLICY_DENY)
-		rule_hit(s->r.egress_verdict == DP_VERDICT_DENIED && !s->r.egress_audit ?
-				 s->r.egress_rule :
-				 s->r.ingress_rule,
-			 1, skb->len);
+		rule_hit(dir == 2 ? s->r.egress_rule : s->r.ingress_rule, 1, skb->len);
 	if (!ctl || !ctl->slots)
 		return TC_ACT_SHOT;
 	event_fill(&s->rec, skb, &s->p);

@@ -40,7 +40,7 @@ struct clite_ct_info {
 	uint32_t destination_endpoint;
 	uint32_t source_identity;
 	uint32_t destination_identity;
-	uint32_t egress_rule;	     /**< cookie (clite_rule_get()), 0: not enforced */
+	uint32_t egress_rule;	     /**< cookie of the rule by which it passes (clite_rule_get()); 0: none */
 	uint32_t ingress_rule;
 	uint32_t service;	     /**< 0: none */
 	uint32_t expires;	     /**< seconds from now, without another packet */

@@ -33,7 +33,22 @@ struct clite_ctx;
 #define CLITE_OPEN_NEIGH 0x20u	    /**< a new instance sends to the world by neighbour redirect, past the host's netfilter, instead of through its stack */
 /** @} */
 
-struct clite_config;
+/** \name How policies are enforced; Cilium's --enable-policy.
+ * @{ */
+#define CLITE_ENFORCE_DEFAULT 0u /**< endpoints that a policy selects, in the directions that it has rules for */
+#define CLITE_ENFORCE_ALWAYS 1u	 /**< every endpoint, both ways: without a policy nothing passes */
+#define CLITE_ENFORCE_NEVER 2u	 /**< nobody: policies are kept, everything passes */
+/** @} */
+
+/** Settings of an instance, the same for all processes that open it. All are 0 unless
+ * struct clite_open_opts brings others. @since 0.1 */
+struct clite_config {
+	size_t sz;		  /**< sizeof(struct clite_config) */
+	uint32_t enforcement;	  /**< CLITE_ENFORCE_* */
+	uint32_t allow_localhost; /**< 1: what the host itself sends to an endpoint is allowed unless a rule denies it (Cilium's --allow-localhost=always); 0: by policy */
+	uint32_t audit;		  /**< 1: audit mode for every endpoint, see clite_endpoint_set_audit() (Cilium's --policy-audit-mode) */
+	uint32_t reserved;	  /**< must be 0 */
+};
 
 /** Options of clite_open(). Sizes and settings are read when an instance is made and
  * ignored when it is opened again. @since 0.1 */
@@ -213,23 +228,6 @@ CLITE_API int clite_fd(struct clite_ctx *ctx);
  * @since 0.1
  */
 CLITE_API int clite_dispatch(struct clite_ctx *ctx, uint32_t budget);
-
-/** \name How policies are enforced; Cilium's --enable-policy.
- * @{ */
-#define CLITE_ENFORCE_DEFAULT 0u /**< endpoints that a policy selects, in the directions that it has rules for */
-#define CLITE_ENFORCE_ALWAYS 1u	 /**< every endpoint, both ways: without a policy nothing passes */
-#define CLITE_ENFORCE_NEVER 2u	 /**< nobody: policies are kept, everything passes */
-/** @} */
-
-/** Settings of an instance, the same for all processes that open it. All are 0 unless
- * struct clite_open_opts brings others. @since 0.1 */
-struct clite_config {
-	size_t sz;		  /**< sizeof(struct clite_config) */
-	uint32_t enforcement;	  /**< CLITE_ENFORCE_* */
-	uint32_t allow_localhost; /**< 1: what the host itself sends to an endpoint is allowed unless a rule denies it (Cilium's --allow-localhost=always); 0: by policy */
-	uint32_t audit;		  /**< 1: audit mode for every endpoint, see clite_endpoint_set_audit() (Cilium's --policy-audit-mode) */
-	uint32_t reserved;	  /**< must be 0 */
-};
 
 /** Read the settings.
  * \param ret  its sz must be set

@@ -45,7 +45,7 @@ struct clite_event {
 	uint32_t verdict;	     /**< CLITE_VERDICT_* */
 	uint32_t drop_reason;	     /**< 0 unless dropped; clite_drop_reason_text() */
 	uint32_t trace_reason;	     /**< trace: Cilium's number: 0 new, 1 established, 2 reply, 3 related */
-	uint32_t direction;	     /**< CLITE_INGRESS, CLITE_EGRESS, 0: not known */
+	uint32_t direction;	     /**< CLITE_INGRESS, CLITE_EGRESS, 0: not known; of a denial: by which policy */
 	uint32_t is_reply;	     /**< 0 no, 1 yes, 2 not known */
 	uint32_t family;	     /**< 4 or 6 */
 	uint32_t protocol;	     /**< IPPROTO_* */

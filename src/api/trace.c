@@ -525,7 +525,7 @@ static int check_ends(struct tracing *g, const struct clite_trace_opts *o)
 			       "destination: '%s' is no address of endpoint %u",
 			       addr_format(t->to.ip, t->to.family, text), g->dst.ep->id);
 	/* The datapath answers these itself; they are not anybody's to judge. */
-	if (t->protocol == IPPROTO_ICMPV6 && t->dport >= 133 && t->dport <= 137)
+	if (t->protocol == IPPROTO_ICMPV6 && (t->dport == 135 || t->dport == 136))
 		return err_set(&g->ctx->err, EINVAL,
 			       "ICMPv6 type %u: neighbour discovery is not subject to policy",
 			       t->dport);

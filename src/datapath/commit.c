@@ -240,31 +240,44 @@ static void slots_switch(struct commit *c)
 
 /* ---- blobs --------------------------------------------------------------------- */
 
-static bool id_taken(const struct commit *c, uint32_t id)
+/* Numbers of blobs that are in use. The list and the state have so many policies that
+ * one above them is free. */
+struct numbers {
+	bool *taken;
+	uint32_t n, next;
+};
+
+static int numbers_make(const struct commit *c, struct numbers *ret)
 {
-	for (size_t i = 0; i < c->st->npolicies; i++)
-		if (c->st->policies[i]->id == id)
-			return true;
-	for (size_t i = 0; i < c->npolicies; i++)
-		if (c->policies[i]->id == id)
-			return true;
-	return false;
+	struct policy *const *lists[] = { c->st->policies, c->policies };
+	size_t n[] = { c->st->npolicies, c->npolicies };
+	struct numbers x = { .n = (uint32_t)(n[0] + n[1] + 2), .next = 1 };
+
+	x.taken = calloc(x.n, sizeof(*x.taken));
+	if (!x.taken)
+		return -ENOMEM;
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < n[k]; i++)
+			if (lists[k][i]->id < x.n)
+				x.taken[lists[k][i]->id] = true;
+	*ret = x;
+	return 0;
 }
 
 /* A new policy gets the numbers of its rules and its blob. */
-static int policy_store(struct commit *c, struct policy *p, struct errtext *err)
+static int policy_store(struct commit *c, struct policy *p, struct numbers *x,
+			struct errtext *err)
 {
 	_cleanup_buf_ struct buf b = {};
-	uint32_t id = 1;
 	int r;
 
-	while (id_taken(c, id))
-		id++;
+	while (x->taken[x->next])
+		x->next++;
 	r = blob_policy_write(p, &b);
 	if (!r)
-		r = store_put(c->st->dp, STORE_POLICY, id, b.data, b.len, err);
+		r = store_put(c->st->dp, STORE_POLICY, x->next, b.data, b.len, err);
 	if (!r)
-		p->id = id;
+		p->id = x->next++;
 	return r;
 }
 
@@ -279,18 +292,18 @@ static bool is_old(const struct commit *c, const struct policy *p)
 static int policies_store(struct commit *c, struct errtext *err)
 {
 	_cleanup_free_ uint32_t *list = calloc(c->npolicies ?: 1, sizeof(*list));
-	int r = 0;
+	struct numbers numbers = {};
+	int r = list ? numbers_make(c, &numbers) : -ENOMEM;
 
-	if (!list)
-		return -ENOMEM;
 	for (size_t i = 0; !r && i < c->npolicies; i++) {
 		if (!c->policies[i]->id)
-			r = policy_store(c, c->policies[i], err);
+			r = policy_store(c, c->policies[i], &numbers, err);
 		list[i] = c->policies[i]->id;
 	}
 	if (!r)
 		r = store_put(c->st->dp, STORE_POLICIES, 0, list, c->npolicies * sizeof(*list),
 			      err);
+	free(numbers.taken);
 	return r;
 }
 
@@ -303,17 +316,23 @@ static void policies_unstore(struct commit *c)
 		}
 }
 
+static int by_address(const void *a, const void *b)
+{
+	const struct policy *x = *(struct policy *const *)a, *y = *(struct policy *const *)b;
+
+	return (uintptr_t)x < (uintptr_t)y ? -1 : (uintptr_t)x > (uintptr_t)y;
+}
+
 /* The state takes the new list; what is not in it any more goes. */
 static void policies_replace(struct commit *c, struct policy **list)
 {
 	struct state *st = c->st;
 
+	/* By address for the search: nothing may fail any more here. */
+	memcpy(list, c->policies, c->npolicies * sizeof(*list));
+	qsort(list, c->npolicies, sizeof(*list), by_address);
 	for (size_t i = 0; i < st->npolicies; i++) {
-		bool kept = false;
-
-		for (size_t j = 0; j < c->npolicies && !kept; j++)
-			kept = c->policies[j] == st->policies[i];
-		if (!kept) {
+		if (!bsearch(&st->policies[i], list, c->npolicies, sizeof(*list), by_address)) {
 			store_delete(st->dp, STORE_POLICY, st->policies[i]->id);
 			policy_free(st->policies[i]);
 		}

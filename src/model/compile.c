@@ -34,11 +34,14 @@ struct compiled_state {
 	uint8_t *match;		   /* DP_MATCH_* of each */
 	bool *any_peer, *any_port;
 	size_t n;
+	uint32_t *everybody; /* the rules that name no peer */
+	size_t neverybody;
 	struct sets peers, ports;
 	struct peer_index index;
 	size_t **port_classes; /* of each rule: indices into ports.v */
 	size_t *nport_classes;
 	uint32_t *mark; /* of each rule: in the peer class that is looked at */
+	uint32_t *paired; /* of each set of ports: with the peer class that is looked at */
 	uint32_t stamp;
 	bool deny; /* what no rule allows is denied */
 };
@@ -388,6 +391,10 @@ static int compile_ports(struct compiled *c)
 		r = ports_sweep(c, &e, &s);
 	if (!r)
 		r = port_classes_index(st);
+	if (!r) {
+		st->paired = calloc(st->ports.n, sizeof(*st->paired));
+		r = st->paired ? 0 : -ENOMEM;
+	}
 	free(e.v);
 	free(s.open);
 	free(s.active);
@@ -445,7 +452,6 @@ struct pairing {
 	struct compiled *c;
 	const struct set *peer; /* NULL: class 0 */
 	struct best all;	/* of its rules that name no port */
-	uint8_t *done;		/* port classes, by index */
 };
 
 static int pair(struct pairing *p, size_t port)
@@ -455,9 +461,9 @@ static int pair(struct pairing *p, size_t port)
 	struct best b = p->all;
 	struct dp_verdict v;
 
-	if (p->done[port])
+	if (c->state->paired[port] == c->state->stamp)
 		return 0;
-	p->done[port] = 1;
+	c->state->paired[port] = c->state->stamp;
 	for (size_t i = 0; i < q->n; i++)
 		if (c->state->any_peer[q->v[i]] || c->state->mark[q->v[i]] == c->state->stamp)
 			best_try(c->state, &b, q->v[i]);
@@ -475,9 +481,6 @@ static int pair_all(struct compiled *c, const struct set *peer)
 	bool everywhere = false;
 	int r = 0;
 
-	p.done = calloc(st->ports.n, 1);
-	if (!p.done)
-		return -ENOMEM;
 	st->stamp++;
 	for (size_t i = 0; peer && i < peer->n; i++) {
 		st->mark[peer->v[i]] = st->stamp;
@@ -486,19 +489,18 @@ static int pair_all(struct compiled *c, const struct set *peer)
 			everywhere = true;
 		}
 	}
-	for (size_t i = 0; i < st->n; i++)
-		if (st->any_peer[i] && st->any_port[i])
-			best_try(st, &p.all, i);
+	for (size_t i = 0; i < st->neverybody; i++)
+		if (st->any_port[st->everybody[i]])
+			best_try(st, &p.all, st->everybody[i]);
 	/* Where it may differ: at the ports of its rules and of everybody's. */
 	for (size_t q = 0; !r && everywhere && q < st->ports.n; q++)
 		r = pair(&p, q);
 	for (size_t i = 0; !r && peer && i < peer->n; i++)
 		for (size_t k = 0; !r && k < st->nport_classes[peer->v[i]]; k++)
 			r = pair(&p, st->port_classes[peer->v[i]][k]);
-	for (size_t i = 0; !r && i < st->n; i++)
-		for (size_t k = 0; !r && st->any_peer[i] && k < st->nport_classes[i]; k++)
-			r = pair(&p, st->port_classes[i][k]);
-	free(p.done);
+	for (size_t i = 0; !r && i < st->neverybody; i++)
+		for (size_t k = 0; !r && k < st->nport_classes[st->everybody[i]]; k++)
+			r = pair(&p, st->port_classes[st->everybody[i]][k]);
 	return r;
 }
 
@@ -575,19 +577,21 @@ static int state_new(const struct ruleset *rs, struct compiled_state **ret)
 	st->port_classes = calloc(rs->n + 1, sizeof(*st->port_classes));
 	st->nport_classes = calloc(rs->n + 1, sizeof(*st->nport_classes));
 	st->mark = calloc(rs->n + 1, sizeof(*st->mark));
+	st->everybody = calloc(rs->n + 1, sizeof(*st->everybody));
 	if (!st->rules || !st->match || !st->any_peer || !st->any_port || !st->port_classes ||
-	    !st->nport_classes || !st->mark)
+	    !st->nport_classes || !st->mark || !st->everybody)
 		return -ENOMEM;
 	for (size_t i = 0; i < rs->n; i++) {
 		st->rules[i] = rs->rules[i];
 		st->match[i] = rule_match(rs->rules[i]);
 		st->any_peer[i] = rs->rules[i]->any_peer;
 		st->any_port[i] = rule_any_port(rs->rules[i]);
+		if (st->any_peer[i])
+			st->everybody[st->neverybody++] = (uint32_t)i;
 		if (peer_index_add(&st->index, (uint32_t)i, rs->rules[i]))
 			return -ENOMEM;
 	}
-	peer_index_sort(&st->index);
-	return 0;
+	return peer_index_sort(&st->index);
 }
 
 static void state_free(struct compiled_state *st)
@@ -606,6 +610,8 @@ static void state_free(struct compiled_state *st)
 	free(st->port_classes);
 	free(st->nport_classes);
 	free(st->mark);
+	free(st->everybody);
+	free(st->paired);
 	free(st);
 }
 

@@ -79,11 +79,21 @@ static int add_namespace(struct selector *s, const char *namespace)
 
 /* ---- peers -------------------------------------------------------------------------- */
 
+/* Does a requirement from the first on ask for a label that is there? */
+static bool names_label(const struct selector *s, size_t first)
+{
+	for (size_t i = first; i < s->nreqs; i++)
+		if (s->reqs[i].op == CLITE_OP_IN || s->reqs[i].op == CLITE_OP_EXISTS)
+			return true;
+	return false;
+}
+
 static int read_pods(const struct reader *r, const struct path *p, const struct ynode *pods,
 		     const struct ynode *namespaces, struct peer *peer)
 {
 	struct path pod_path = { .up = p, .key = "podSelector" };
 	struct path namespace_path = { .up = p, .key = "namespaceSelector" };
+	size_t first;
 	int res = 0;
 
 	peer->kind = CLITE_PEER_ENDPOINTS;
@@ -93,10 +103,13 @@ static int read_pods(const struct reader *r, const struct path *p, const struct 
 		return res;
 	if (!namespaces)
 		return add_namespace(&peer->selector, r->namespace);
-	if (namespaces->kind == YNODE_MAP && namespaces->n == 0)
-		return add_namespace(&peer->selector, NULL);
-	return read_selector(r, namespaces, &namespace_path, NAMESPACE_LABELS_PREFIX,
-			     &peer->selector);
+	first = peer->selector.nreqs;
+	res = read_selector(r, namespaces, &namespace_path, NAMESPACE_LABELS_PREFIX,
+			    &peer->selector);
+	if (res < 0 || names_label(&peer->selector, first))
+		return res;
+	/* It is about pods of namespaces, whatever labels those must not have. */
+	return add_namespace(&peer->selector, NULL);
 }
 
 static int read_peer(const struct reader *r, const struct ynode *n, const struct path *p,
@@ -202,7 +215,7 @@ static int read_port(const struct reader *r, const struct ynode *n, const struct
 		ret->last = 0;
 		if (got[PORT]->kind == YNODE_SCALAR && got[PORT]->type == YTYPE_STRING &&
 		    document_is_port_name(got[PORT]->text)) {
-			res = doc_strdup(r, got[PORT], &port, &ret->name);
+			res = document_port_name(ret, got[PORT]->text);
 		} else {
 			res = read_number(r, got[PORT], &port, &ret->first);
 			ret->last = ret->first;

@@ -61,7 +61,7 @@ bool document_is_port_name(const char *s)
 	return letter;
 }
 
-static int read_port_name(struct port_range *range, const char *name)
+int document_port_name(struct port_range *range, const char *name)
 {
 	range->name = strdup(name);
 	if (!range->name)
@@ -120,7 +120,7 @@ static int read_port(const struct reader *r, const struct ynode *n, const struct
 				"needs a port; port 0 stands for all");
 	if (got[PORT]->kind == YNODE_SCALAR && got[PORT]->type == YTYPE_STRING &&
 	    document_is_port_name(got[PORT]->text)) {
-		res = read_port_name(ret, got[PORT]->text);
+		res = document_port_name(ret, got[PORT]->text);
 	} else {
 		res = doc_number(r, got[PORT], &port, UINT16_MAX, &first);
 		if (res >= 0) {

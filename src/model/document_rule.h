@@ -56,6 +56,8 @@ int document_check_l7_port(const struct reader *r, uint32_t line, const struct p
 			   const struct redirect *to, const struct port_range *port);
 /* A name of a port, as IANA's names of services are (RFC 6335); not a number. */
 bool document_is_port_name(const char *s);
+/* Keep it as endpoints' names are kept, in lower case; -ENOMEM. */
+int document_port_name(struct port_range *range, const char *name);
 
 /* Fill a zeroed part; the caller clears it, also on failure. *ret_labels is the
  * rule's list of labels, checked, or NULL. */

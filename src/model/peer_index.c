@@ -54,14 +54,14 @@ static uint32_t hash_number(enum tag tag, uint32_t v)
 
 /* Where a peer stands. */
 struct place {
-	uint32_t rule, peer;
+	uint32_t rule, peer, req;
 };
 
 static int add(struct peer_index *x, uint32_t hash, struct place at)
 {
 	if (!array_grow(&x->v, &x->cap, x->n))
 		return -ENOMEM;
-	x->v[x->n++] = (struct peer_index_entry){ hash, at.rule, at.peer };
+	x->v[x->n++] = (struct peer_index_entry){ hash, at.rule, at.peer, at.req };
 	return 0;
 }
 
@@ -69,14 +69,16 @@ static int add_always(struct peer_index *x, struct place at)
 {
 	if (!array_grow(&x->always, &x->always_cap, x->nalways))
 		return -ENOMEM;
-	x->always[x->nalways++] = (struct peer_index_entry){ 0, at.rule, at.peer };
+	x->always[x->nalways++] = (struct peer_index_entry){ 0, at.rule, at.peer, 0 };
 	return 0;
 }
 
-/* One requirement that names what must be there is enough to find it by. */
+/* One requirement that names what must be there is enough to find it by: which one is
+ * chosen when all are there. */
 static int add_selector(struct peer_index *x, struct place at, const struct selector *s)
 {
 	const struct requirement *exists = NULL;
+	bool in = false;
 
 	for (size_t i = 0; i < s->nreqs; i++) {
 		const struct requirement *q = &s->reqs[i];
@@ -86,10 +88,15 @@ static int add_selector(struct peer_index *x, struct place at, const struct sele
 			exists = q;
 		if (q->op != CLITE_OP_IN)
 			continue;
+		in = true;
+		at.req = (uint32_t)i;
 		for (size_t k = 0; !r && k < q->nvalues; k++)
 			r = add(x, hash_label(q->key, q->values[k]), at);
-		return r;
+		if (r)
+			return r;
 	}
+	if (in)
+		return 0;
 	return exists ? add(x, hash_key(exists->key), at) : add_always(x, at);
 }
 
@@ -118,7 +125,7 @@ int peer_index_add(struct peer_index *x, uint32_t number, const struct rule *r)
 	if (r->any_peer)
 		return 0;
 	for (size_t i = 0; !ret && i < r->npeers; i++)
-		ret = add_peer(x, (struct place){ number, (uint32_t)i }, &r->peers[i]);
+		ret = add_peer(x, (struct place){ number, (uint32_t)i, 0 }, &r->peers[i]);
 	return ret;
 }
 
@@ -133,10 +140,79 @@ static int entry_cmp(const void *a, const void *b)
 	return x->peer < y->peer ? -1 : x->peer > y->peer;
 }
 
-void peer_index_sort(struct peer_index *x)
+static int number_cmp(const void *a, const void *b)
 {
-	if (x->n)
-		qsort(x->v, x->n, sizeof(*x->v), entry_cmp);
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The first that is not less. */
+static size_t bound(const uint32_t *hashes, size_t n, uint64_t hash)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (hashes[mid] < hash)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static bool one_peer(const struct peer_index_entry *a, const struct peer_index_entry *b)
+{
+	return a->rule == b->rule && a->peer == b->peer;
+}
+
+/* Of each selector's requirements keep the one whose values the fewest others name: a
+ * namespace that all rules name finds nobody in particular. Entries still stand in the
+ * order in which they came. */
+static void choose(struct peer_index *x, const uint32_t *hashes)
+{
+	size_t n = x->n, kept = 0, i = 0;
+
+	while (i < n) {
+		struct peer_index_entry peer = x->v[i];
+		size_t best = i, end = i, least = SIZE_MAX;
+
+		while (i < n && one_peer(&x->v[i], &peer)) {
+			size_t from = i, others = 0;
+			uint32_t req = x->v[i].req;
+
+			for (; i < n && one_peer(&x->v[i], &peer) && x->v[i].req == req; i++)
+				others += bound(hashes, n, (uint64_t)x->v[i].hash + 1) -
+					  bound(hashes, n, x->v[i].hash);
+			if (others < least) {
+				least = others;
+				best = from;
+				end = i;
+			}
+		}
+		memmove(&x->v[kept], &x->v[best], (end - best) * sizeof(*x->v));
+		kept += end - best;
+	}
+	x->n = kept;
+}
+
+int peer_index_sort(struct peer_index *x)
+{
+	_cleanup_free_ uint32_t *hashes = NULL;
+
+	if (!x->n)
+		return 0;
+	hashes = calloc(x->n, sizeof(*hashes));
+	if (!hashes)
+		return -ENOMEM;
+	for (size_t i = 0; i < x->n; i++)
+		hashes[i] = x->v[i].hash;
+	qsort(hashes, x->n, sizeof(*hashes), number_cmp);
+	choose(x, hashes);
+	qsort(x->v, x->n, sizeof(*x->v), entry_cmp);
+	return 0;
 }
 
 void peer_index_clear(struct peer_index *x)
@@ -185,13 +261,6 @@ static void look(const struct peer_index *x, uint32_t hash, struct found *f)
 	}
 	for (; lo < x->n && x->v[lo].hash == hash; lo++)
 		ask(f, &x->v[lo]);
-}
-
-static int number_cmp(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
 }
 
 int peer_index_find(const struct peer_index *x, const struct rule *const *rules,

@@ -9,6 +9,7 @@ struct peer_index {
 	struct peer_index_entry {
 		uint32_t hash; /* of a label, prefix, entity, identity */
 		uint32_t rule, peer;
+		uint32_t req; /* of several that a selector has, the one with these values */
 	} *v; /* sorted */
 	size_t n, cap;
 	struct peer_index_entry *always; /* that no hash finds: they say what somebody is not */
@@ -16,9 +17,9 @@ struct peer_index {
 	bool lengths[2][129]; /* of prefixes, by family */
 };
 
-/* Note a rule under a number; then sort it once. -ENOMEM. */
+/* Note rules under numbers, in order; then sort it once. -ENOMEM. */
 int peer_index_add(struct peer_index *x, uint32_t number, const struct rule *r);
-void peer_index_sort(struct peer_index *x);
+int peer_index_sort(struct peer_index *x);
 void peer_index_clear(struct peer_index *x);
 
 /* The numbers of the rules that select an identity, in order, each once; *ret is the

@@ -764,6 +764,92 @@ START_TEST(named_instance)
 }
 END_TEST
 
+static struct clite_config config_of(struct clite_ctx *c)
+{
+	struct clite_config config = { .sz = sizeof(config) };
+
+	ck_assert_int_eq(clite_config_get(c, &config), 0);
+	return config;
+}
+
+/* Settings come with a new instance; one that is there keeps its own. */
+START_TEST(settings_of_a_new_instance)
+{
+	struct clite_config config = { .sz = sizeof(config), .allow_localhost = 1, .audit = 1 };
+	struct clite_open_opts opts = { .sz = sizeof(opts), .bpffs = bpffs, .config = &config };
+	struct clite_ctx *again = NULL;
+	const struct clite_endpoint_info *info;
+	char text[256] = "";
+
+	setup_devices();
+	opts.flows4 = opts.flows6 = 1024;
+	opts.flags = CLITE_OPEN_CREATE;
+	opts.errbuf = text;
+	opts.errbuf_size = sizeof(text);
+	config.enforcement = 3;
+	ck_assert_int_eq(clite_open("api-settings", &opts, &ctx), -EINVAL);
+	ck_assert_str_eq(text, "enforcement 3: 0 default, 1 always or 2 never");
+	config.enforcement = CLITE_ENFORCE_ALWAYS;
+	config.sz = 3;
+	ck_assert_int_eq(clite_open("api-settings", &opts, &ctx), -EINVAL);
+	ck_assert_msg(strstr(text, "config: ") == text, "%s", text);
+	config.sz = sizeof(config);
+	ck_assert_int_eq(clite_instance_list(bpffs, on_name, NULL), 0);
+
+	ck_assert_int_eq(clite_open("api-settings", &opts, &ctx), 0);
+	ck_assert_mem_eq(&(struct clite_config[]){ config_of(ctx) }, &config, sizeof(config));
+	ck_assert_done(clite_endpoint_add(ctx, "host", &endpoint_opts, &(uint32_t){ 0 }));
+	ck_assert_done(clite_endpoint_get(ctx, 1, &info));
+	ck_assert_uint_eq(info->egress_enforced + info->ingress_enforced, 2);
+
+	config.enforcement = CLITE_ENFORCE_NEVER;
+	ck_assert_int_eq(clite_open("api-settings", &opts, &again), 0);
+	ck_assert_uint_eq(config_of(again).enforcement, CLITE_ENFORCE_ALWAYS);
+	/* What one changes the other sees. */
+	ck_assert_int_eq(clite_config_set(again, &config), 0);
+	ck_assert_uint_eq(config_of(ctx).enforcement, CLITE_ENFORCE_NEVER);
+	ck_assert_done(clite_endpoint_get(ctx, 1, &info));
+	ck_assert_uint_eq(info->egress_enforced + info->ingress_enforced, 0);
+	ck_assert_int_eq(clite_endpoint_set_audit(again, 1, 1), 0);
+	clite_close(again);
+	ctx = clite_close(ctx);
+	ck_assert_int_eq(open_named("api-settings", 0, &ctx), 0);
+	ck_assert_mem_eq(&(struct clite_config[]){ config_of(ctx) }, &config, sizeof(config));
+	ck_assert_done(clite_endpoint_get(ctx, 1, &info));
+	ck_assert_uint_eq(info->audit, 1);
+	ck_assert_done(clite_destroy(ctx));
+	ctx = clite_close(ctx);
+}
+END_TEST
+
+/* A change that does not fit is none, here and for others. */
+START_TEST(settings_that_do_not_fit)
+{
+	struct clite_config config = { .sz = sizeof(config), .enforcement = CLITE_ENFORCE_ALWAYS };
+	struct clite_open_opts opts = { .sz = sizeof(opts), .bpffs = bpffs, .policies = 1 };
+	const struct clite_endpoint_info *info;
+	struct clite_ctx *again = NULL;
+
+	setup_devices();
+	opts.flags = CLITE_OPEN_CREATE;
+	ck_assert_int_eq(clite_open("api-full", &opts, &ctx), 0);
+	ck_assert_int_eq(clite_open("api-full", &opts, &again), 0);
+	ck_assert_done(clite_endpoint_add(ctx, "host", &endpoint_opts, &(uint32_t){ 0 }));
+	ck_assert_error(clite_config_set(ctx, &config), ENOSPC, "policies");
+	ck_assert_uint_eq(config_of(ctx).enforcement, CLITE_ENFORCE_DEFAULT);
+	ck_assert_uint_eq(config_of(again).enforcement, CLITE_ENFORCE_DEFAULT);
+	ck_assert_done(clite_endpoint_get(again, 1, &info));
+	ck_assert_uint_eq(info->egress_enforced + info->ingress_enforced, 0);
+	config = (struct clite_config){ .sz = sizeof(config), .audit = 1 };
+	ck_assert_done(clite_config_set(again, &config));
+	ck_assert_uint_eq(config_of(ctx).enforcement, CLITE_ENFORCE_DEFAULT);
+	ck_assert_uint_eq(config_of(ctx).audit, 1);
+	clite_close(again);
+	ck_assert_done(clite_destroy(ctx));
+	ctx = clite_close(ctx);
+}
+END_TEST
+
 START_TEST(unknown_layout)
 {
 	struct clite_open_opts opts = { .sz = sizeof(opts), .bpffs = bpffs };
@@ -1484,7 +1570,7 @@ static Suite *suite(bool root)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, NULL, teardown);
 	ADD(t, open_options_of_other_sizes, probe_has_reasons, named_instance, unknown_layout,
-	    no_bpffs);
+	    settings_of_a_new_instance, settings_that_do_not_fit, no_bpffs);
 	suite_add_tcase(s, t);
 
 	t = tcase_create("in an instance");

@@ -37,11 +37,25 @@ static uint32_t fresh(uint16_t port)
 	return a_to_b(sport++, port, SYN);
 }
 
-static uint32_t host_sends(uint16_t port)
+static uint32_t host_goes_on(const char *from, const char *to, uint16_t port, uint16_t number)
 {
-	struct packet p = packet_make(host_b, HOST4, B4, IPPROTO_TCP, sport++, port, SYN);
+	struct packet p = packet_make(host_b, from, to, IPPROTO_UDP, number, port, 0);
 
 	return reason_of(host_to_b(&p));
+}
+
+static uint32_t host_sends(uint16_t port)
+{
+	return host_goes_on(HOST4, B4, port, sport++);
+}
+
+/* The same by IPv6 and UDP; back: what B answers from that port. */
+static uint32_t udp6(uint16_t from, uint16_t port, bool back)
+{
+	struct packet p = back ? packet_make(host_b, B6, A6, IPPROTO_UDP, port, from, 0) :
+				 packet_make(host_a, A6, B6, IPPROTO_UDP, from, port, 0);
+
+	return reason_of(back ? from_b(&p) : from_a(&p));
 }
 
 static void config(uint32_t enforcement, uint32_t localhost, uint32_t audit)
@@ -64,13 +78,17 @@ static void config(uint32_t enforcement, uint32_t localhost, uint32_t audit)
 static struct {
 	int verdicts, drops;
 	uint32_t verdict, match, direction, reason, rule;
+	uint32_t drop_direction, drop_rule; /* of the last drop */
 } seen;
 
 static int note(const struct clite_event *e, void *userdata)
 {
 	(void)userdata;
-	if (e->type == CLITE_EVENT_DROP)
+	if (e->type == CLITE_EVENT_DROP) {
 		seen.drops++;
+		seen.drop_direction = e->direction;
+		seen.drop_rule = e->direction == CLITE_INGRESS ? e->ingress_rule : e->egress_rule;
+	}
 	if (e->type != CLITE_EVENT_POLICY_VERDICT)
 		return 0;
 	seen.verdicts++;
@@ -117,6 +135,8 @@ START_TEST(audit_of_an_endpoint)
 	ck_assert_uint_eq(fresh(81), 0);
 	look();
 	ck_assert_uint_eq(seen.verdict, CLITE_VERDICT_AUDIT);
+	ck_assert_uint_eq(seen.match, 3); /* L4 only: the true one */
+	ck_assert_int_eq(seen.drops, 0);
 	ck_assert_int_eq(clite_rule_get(ctx, seen.rule, &rule), 0);
 	ck_assert_uint_eq(rule->action, CLITE_DENY);
 	/* a rule allows it */
@@ -130,6 +150,70 @@ START_TEST(audit_of_an_endpoint)
 	ck_assert_uint_eq(fresh(81), 181);
 	ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_b, 2), -EINVAL);
 	ck_assert_int_eq(clite_endpoint_set_audit(ctx, 4000, 1), -ENOENT);
+	clite_unsubscribe(sub);
+}
+END_TEST
+
+/* Both ways of a flow, also of one that was there before. */
+START_TEST(audit_of_replies)
+{
+	ck_assert_uint_eq(udp6(7000, 53, false), 0);
+	import(POLICY("px", "b", "ingress: [{}]"));
+	ck_assert_uint_eq(udp6(7000, 53, false), 133);
+	ck_assert_uint_eq(udp6(7000, 53, true), 133);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_b, 1), 0);
+		ck_assert_uint_eq(udp6(7000, 53, true), 0);
+		ck_assert_uint_eq(udp6(7000, 53, false), 0);
+		ck_assert_uint_eq(udp6(7001, 53, false), 0);
+		ck_assert_uint_eq(udp6(7001, 53, true), 0);
+		ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_b, 0), 0);
+		ck_assert_uint_eq(udp6(7001, 53, true), 133);
+		ck_assert_uint_eq(udp6(7001, 53, false), 133);
+		ck_assert_uint_eq(udp6(7000, 53, false), 133);
+	}
+	/* A commit of something else leaves it as it is. */
+	ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_b, 1), 0);
+	import(POLICY("py", "b", "ingressDeny: [{fromEntities: [all]}]"));
+	ck_assert_uint_eq(udp6(7001, 53, false), 0);
+	ck_assert_uint_eq(udp6(7001, 53, true), 0);
+	ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_b, 0), 0);
+	ck_assert_uint_eq(udp6(7001, 53, false), 181);
+}
+END_TEST
+
+/* What audit lets pass at one end and the other denies is told as the other's. */
+START_TEST(audit_and_who_drops)
+{
+	const struct clite_rule_info *rule;
+	struct clite_subscription *sub;
+
+	ck_assert_int_eq(clite_subscribe(ctx, NULL, note, NULL, &sub), 0);
+	import(POLICY("px", "b", "ingressDeny: [{fromEntities: [all]}]"));
+	import(POLICY("py", "a", "egressDeny: [{toEntities: [all]}]"));
+	ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_a, 1), 0);
+	look();
+	ck_assert_uint_eq(fresh(80), 181);
+	look();
+	ck_assert_int_eq(seen.verdicts, 2);
+	ck_assert_uint_eq(seen.verdict, CLITE_VERDICT_DROPPED);
+	ck_assert_int_eq(seen.drops, 1);
+	ck_assert_uint_eq(seen.drop_direction, CLITE_INGRESS);
+	ck_assert_int_eq(clite_rule_get(ctx, seen.drop_rule, &rule), 0);
+	ck_assert_str_eq(rule->policy, "px");
+	ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_a, 0), 0);
+	ck_assert_uint_eq(fresh(80), 181);
+	look();
+	ck_assert_uint_eq(seen.drop_direction, CLITE_EGRESS);
+	ck_assert_int_eq(clite_rule_get(ctx, seen.drop_rule, &rule), 0);
+	ck_assert_str_eq(rule->policy, "py");
+	/* allowed by a rule at one end, denied by one at the other */
+	import(POLICY("py", "a", "egress: [{toEntities: [all]}]"));
+	ck_assert_uint_eq(fresh(80), 181);
+	look();
+	ck_assert_uint_eq(seen.drop_direction, CLITE_INGRESS);
+	ck_assert_int_eq(clite_rule_get(ctx, seen.drop_rule, &rule), 0);
+	ck_assert_str_eq(rule->policy, "px");
 	clite_unsubscribe(sub);
 }
 END_TEST
@@ -170,6 +254,8 @@ END_TEST
 
 START_TEST(localhost)
 {
+	struct packet p;
+
 	import(POLICY("px", "b", "ingress: [{fromEndpoints: [{matchLabels: {app: c}}]}]"));
 	ck_assert_uint_eq(host_sends(80), 133);
 	config(CLITE_ENFORCE_DEFAULT, 1, 0);
@@ -179,8 +265,45 @@ START_TEST(localhost)
 				 "'81'}]}]}]"));
 	ck_assert_uint_eq(host_sends(81), 181);
 	ck_assert_uint_eq(host_sends(80), 0);
+	ck_assert_uint_eq(host_goes_on(HOST4, B4, 80, 6000), 0);
 	config(CLITE_ENFORCE_DEFAULT, 0, 0);
 	ck_assert_uint_eq(host_sends(80), 133);
+	/* its flows too */
+	ck_assert_uint_eq(host_goes_on(HOST4, B4, 80, 6000), 133);
+	/* not the world by way of the host's stack, and not without a policy */
+	config(CLITE_ENFORCE_ALWAYS, 1, 0);
+	ck_assert_uint_eq(host_goes_on(HOST4, B4, 80, 6001), 0);
+	ck_assert_uint_eq(fresh(80), 133);
+	p = packet_make(host_b, W4, B4, IPPROTO_UDP, 6002, 80, 0);
+	ck_assert_uint_eq(reason_of(world_to_b(&p)), 133);
+}
+END_TEST
+
+/* Together: the host's denial is audited as any other. */
+START_TEST(localhost_and_audit)
+{
+	struct clite_subscription *sub;
+
+	ck_assert_int_eq(clite_subscribe(ctx, NULL, note, NULL, &sub), 0);
+	import(POLICY("px", "b", "ingress: [{}], ingressDeny: [{fromEntities: [host], toPorts: "
+				 "[{ports: [{port: '81'}]}]}]"));
+	config(CLITE_ENFORCE_DEFAULT, 1, 1);
+	look();
+	ck_assert_uint_eq(host_sends(80), 0);
+	look();
+	ck_assert_uint_eq(seen.verdict, CLITE_VERDICT_FORWARDED);
+	ck_assert_uint_eq(seen.match, 1); /* L3 only */
+	ck_assert_uint_eq(seen.rule, 0);
+	ck_assert_uint_eq(host_sends(81), 0);
+	look();
+	ck_assert_uint_eq(seen.verdict, CLITE_VERDICT_AUDIT);
+	ck_assert_uint_ne(seen.rule, 0);
+	config(CLITE_ENFORCE_DEFAULT, 0, 1);
+	ck_assert_uint_eq(host_sends(80), 0);
+	look();
+	ck_assert_uint_eq(seen.verdict, CLITE_VERDICT_AUDIT);
+	ck_assert_int_eq(seen.drops, 0);
+	clite_unsubscribe(sub);
 }
 END_TEST
 
@@ -230,6 +353,8 @@ END_TEST
 
 static void reset(void)
 {
+	ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_a, 0), 0);
+	ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_b, 0), 0);
 	world_reset();
 	config(CLITE_ENFORCE_DEFAULT, 0, 0);
 }
@@ -247,9 +372,12 @@ int main(void)
 	}
 	tcase_add_checked_fixture(t, reset, NULL);
 	tcase_add_test(t, audit_of_an_endpoint);
+	tcase_add_test(t, audit_of_replies);
+	tcase_add_test(t, audit_and_who_drops);
 	tcase_add_test(t, audit_of_one_end);
 	tcase_add_test(t, audit_of_all);
 	tcase_add_test(t, localhost);
+	tcase_add_test(t, localhost_and_audit);
 	tcase_add_test(t, enforcement);
 	tcase_add_test(t, refused);
 	suite_add_tcase(s, t);

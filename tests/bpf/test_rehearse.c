@@ -34,6 +34,7 @@ static struct {
 	int n;
 	uint32_t live, candidate;     /* reasons */
 	uint32_t live_direction, candidate_direction;
+	uint32_t live_verdict, candidate_verdict;
 	uint16_t port;
 	char live_rule[64], candidate_rule[64];
 } told;
@@ -50,14 +51,16 @@ static int note(const struct clite_rehearsal_flow *f, void *userdata)
 {
 	(void)userdata;
 	ck_assert_uint_eq(f->sz, sizeof(*f));
-	ck_assert_uint_eq(f->live_verdict,
-			  f->live_reason ? CLITE_VERDICT_DROPPED : CLITE_VERDICT_FORWARDED);
+	ck_assert_int_eq(f->live_verdict == CLITE_VERDICT_FORWARDED, !f->live_reason);
+	ck_assert_int_eq(f->candidate_verdict == CLITE_VERDICT_FORWARDED, !f->candidate_reason);
 	ck_assert_uint_ne(f->live_verdict, f->candidate_verdict);
 	told.n++;
 	told.live = f->live_reason;
 	told.candidate = f->candidate_reason;
 	told.live_direction = f->live_direction;
 	told.candidate_direction = f->candidate_direction;
+	told.live_verdict = f->live_verdict;
+	told.candidate_verdict = f->candidate_verdict;
 	told.port = f->event->destination_port;
 	rule_text(f->live_rule, told.live_rule);
 	rule_text(f->candidate_rule, told.candidate_rule);
@@ -110,6 +113,7 @@ START_TEST(would_be_denied)
 	ck_assert_uint_eq(told.port, 81);
 	ck_assert_uint_eq(told.live, 0);
 	ck_assert_uint_eq(told.candidate, 133);
+	ck_assert_uint_eq(told.candidate_verdict, CLITE_VERDICT_DROPPED);
 	ck_assert_uint_eq(told.live_direction, 0);
 	ck_assert_uint_eq(told.candidate_direction, CLITE_INGRESS);
 	ck_assert_str_eq(told.live_rule, "");
@@ -171,6 +175,41 @@ START_TEST(others_change)
 	ck_assert_int_gt(clite_rehearsal_commit(h), 0);
 	clite_rehearsal_free(h);
 	ck_assert_uint_eq(verdict(B4, IPPROTO_TCP, sport, 80), 133);
+}
+END_TEST
+
+/* What is audited passes: one end that is does not speak for the other. */
+START_TEST(audited)
+{
+	struct clite_rehearsal *h;
+
+	import(POLICY("py", "a", "egress: [{}]"));
+	ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_a, 1), 0);
+	h = rehearse(POLICY("px", "b", "ingress: [{}]"), 0);
+	ck_assert_uint_eq(verdict(B4, IPPROTO_TCP, sport, 80), 0);
+	ck_assert_uint_eq(counts(h).denied, 1);
+	ck_assert_uint_eq(told.live_verdict, CLITE_VERDICT_AUDIT);
+	ck_assert_uint_eq(told.live, 133);
+	ck_assert_uint_eq(told.live_direction, CLITE_EGRESS);
+	ck_assert_uint_eq(told.candidate_verdict, CLITE_VERDICT_DROPPED);
+	ck_assert_uint_eq(told.candidate_direction, CLITE_INGRESS);
+	ck_assert_int_gt(clite_rehearsal_commit(h), 0);
+	clite_rehearsal_free(h);
+	ck_assert_uint_eq(verdict(B4, IPPROTO_TCP, sport, 80), 133);
+
+	/* What would be denied is told also where it would be audited. */
+	ck_assert_int_eq(clite_policy_delete(ctx, "px"), 0);
+	h = rehearse(POLICY("py", "a", "egress: [{toPorts: [{ports: [{port: '81'}]}]}], egressDeny: "
+				       "[{toPorts: [{ports: [{port: '82'}]}]}]"), 0);
+	ck_assert_uint_eq(verdict(B4, IPPROTO_TCP, sport + 1, 80), 0);
+	ck_assert_uint_eq(counts(h).flows, 1);
+	ck_assert_int_eq(told.n, 0); /* audited before and after */
+	ck_assert_uint_eq(verdict(B4, IPPROTO_TCP, sport + 1, 81), 0);
+	ck_assert_uint_eq(counts(h).allowed, 1);
+	ck_assert_uint_eq(told.live_verdict, CLITE_VERDICT_AUDIT);
+	ck_assert_uint_eq(told.candidate_verdict, CLITE_VERDICT_FORWARDED);
+	clite_rehearsal_free(h);
+	ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_a, 0), 0);
 }
 END_TEST
 
@@ -296,6 +335,7 @@ int main(void)
 	tcase_add_test(t, would_be_denied);
 	tcase_add_test(t, would_be_allowed);
 	tcase_add_test(t, others_change);
+	tcase_add_test(t, audited);
 	tcase_add_test(t, deletion);
 	tcase_add_test(t, refused);
 	tcase_add_test(t, saved);

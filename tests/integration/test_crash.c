@@ -40,12 +40,14 @@ struct state {
 	const char *policy;	/* NULL: none */
 	size_t backends;	/* 0: no service */
 	bool extra;		/* the third endpoint is there */
+	bool audit;		/* what is denied passes */
 };
 
 static const struct state story[] = {
-	{ NULL, 0, false },  { allow, 0, false }, { allow, 2, false }, { deny, 2, false },
-	{ deny, 2, true },   { deny, 1, true },	  { allow, 1, true },  { NULL, 1, true },
-	{ NULL, 1, false },
+	{ NULL, 0, false, false }, { allow, 0, false, false }, { allow, 2, false, false },
+	{ deny, 2, false, false }, { deny, 2, false, true },   { deny, 2, true, true },
+	{ deny, 2, true, false },  { deny, 1, true, false },   { allow, 1, true, false },
+	{ NULL, 1, true, false },  { NULL, 1, false, false },
 };
 #define STATES (sizeof(story) / sizeof(story[0]))
 
@@ -76,6 +78,13 @@ static int service_set(struct clite_ctx *ctx, size_t n)
 	return n ? clite_service_update(ctx, &o, NULL) : clite_service_delete(ctx, 1);
 }
 
+static int audit_set(struct clite_ctx *ctx, bool on)
+{
+	struct clite_config c = { .sz = sizeof(c), .audit = on };
+
+	return clite_config_set(ctx, &c);
+}
+
 /* One change: from one state of the story to the next. */
 static int step(struct clite_ctx *ctx, const struct state *from, const struct state *to)
 {
@@ -83,6 +92,8 @@ static int step(struct clite_ctx *ctx, const struct state *from, const struct st
 		return policy_set(ctx, to->policy);
 	if (from->backends != to->backends)
 		return service_set(ctx, to->backends);
+	if (from->audit != to->audit)
+		return audit_set(ctx, to->audit);
 	return to->extra ? workload_add(ctx, &extra) : clite_endpoint_remove(ctx, extra.number);
 }
 
@@ -125,8 +136,12 @@ static int see_endpoint(const struct clite_endpoint_info *info, void *userdata)
 
 static struct seen look(struct clite_ctx *ctx)
 {
+	struct clite_config config = { .sz = sizeof(config) };
 	struct seen s = {};
 
+	ck_assert_int_eq(clite_config_get(ctx, &config), 0);
+	s.state.audit = config.audit;
+	s.failures += config.enforcement || config.allow_localhost;
 	ck_assert_int_ge(clite_policy_list(ctx, see_policy, &s), 0);
 	ck_assert_int_ge(clite_service_list(ctx, see_service, &s), 0);
 	ck_assert_int_ge(clite_endpoint_list(ctx, see_endpoint, &s), 2);
@@ -135,7 +150,13 @@ static struct seen look(struct clite_ctx *ctx)
 
 static bool same(const struct state *a, const struct state *b)
 {
-	return a->policy == b->policy && a->backends == b->backends && a->extra == b->extra;
+	return a->policy == b->policy && a->backends == b->backends && a->extra == b->extra &&
+	       a->audit == b->audit;
+}
+
+static bool allows(const struct state *s)
+{
+	return s->policy != deny || s->audit;
 }
 
 /* Whether a new flow from red to blue passes: what arrives, or what is dropped. */
@@ -267,6 +288,8 @@ static void rewind_story(struct clite_ctx *ctx, const struct state *from)
 		ck_assert_msg(!service_set(ctx, 0), "%s", clite_error(ctx));
 	if (from->extra)
 		ck_assert_msg(!clite_endpoint_remove(ctx, extra.number), "%s", clite_error(ctx));
+	if (from->audit)
+		ck_assert_msg(!audit_set(ctx, false), "%s", clite_error(ctx));
 	/* Also when there was nothing to take back. */
 	ck_assert_msg(!clite_ipcache_set(ctx, "192.0.2.0/24", CLITE_ID_WORLD) &&
 			      !clite_ipcache_unset(ctx, "192.0.2.0/24"),
@@ -282,11 +305,12 @@ static void check_after(const struct census *was, int round)
 
 	ck_assert_msg(!s.failures, "round %d, step %u: something is half", round, at);
 	ck_assert_msg(same(&s.state, &story[at % STATES]) || same(&s.state, &story[(at + 1) % STATES]),
-		      "round %d, step %u: policy %s, %zu back ends, %s", round, at,
-		      s.state.policy ?: "none", s.state.backends, s.state.extra ? "extra" : "-");
-	ck_assert_msg(passes(ctx) == (s.state.policy != deny), "round %d, step %u: %s, but it %s", round,
-		      at, s.state.policy == deny ? "denied" : "allowed",
-		      s.state.policy == deny ? "passes" : "does not pass");
+		      "round %d, step %u: policy %s, %zu back ends, %s, %s", round, at,
+		      s.state.policy ?: "none", s.state.backends, s.state.extra ? "extra" : "-",
+		      s.state.audit ? "audit" : "-");
+	ck_assert_msg(passes(ctx) == allows(&s.state), "round %d, step %u: %s, but it %s", round, at,
+		      allows(&s.state) ? "allowed" : "denied",
+		      allows(&s.state) ? "does not pass" : "passes");
 	rewind_story(ctx, &s.state);
 	ck_assert(passes(ctx));
 	is = count(ctx);

@@ -505,6 +505,16 @@ class PolicyTest(RootTestCase):
         with self.assertRaises(cl.NotFound):
             self.ctx.endpoints.set_audit(4000, True)
 
+    def test_settings_of_a_new_instance(self):
+        config = cl.Config(cl.Enforcement.ALWAYS, audit=True)
+        ctx = self.context(config=config)
+        self.assertEqual(ctx.config(), config)
+        self.assertEqual(ctx.configure(audit=False), cl.Config(cl.Enforcement.ALWAYS))
+        web = ctx.endpoints.add(self.veth("b"), ipv4="10.0.0.9", labels=["app=web"])
+        self.assertTrue(web.ingress_enforced and web.egress_enforced)
+        with self.assertRaisesRegex(cl.InvalidArgument, "enforcement 9"):
+            self.context(config=cl.Config(9))
+
     def test_names(self):
         web = self.ctx.endpoints.add(self.veth("a"), ipv4="10.0.0.1", labels=["app=web"],
                                      ports=["HTTP=80", "dns=53/udp"])
@@ -539,6 +549,19 @@ class PolicyTest(RootTestCase):
                          [("web", True, 0)])
         t = self.ctx.trace(source_identity=2, destination="10.0.0.1", port=80)
         self.assertEqual((t.reason, t.way, t.source, t.live_verdict), (133, cl.Way.NONE, None, None))
+        t = self.ctx.trace("10.9.9.9", "10.0.0.1", 80, source_endpoint=client.id, live=True)
+        self.assertEqual((t.reason, t.live_reason, t.agree, t.egress), (132, 132, True, None))
+        self.ctx.services.update("10.96.0.1", 80, algorithm="maglev",
+                                 backends=[("10.0.0.1", 80), ("10.0.0.1", 81)])
+        for sport in range(1000, 1020):
+            said = self.ctx.trace(client, "10.96.0.1", 80, source_port=sport)
+            t = self.ctx.trace(client, "10.96.0.1", 80, source_port=sport, live=True)
+            self.assertTrue(said.chosen and t.chosen and t.agree)
+            self.assertEqual((t.destination_port, t.reason), (said.destination_port, said.reason))
+            self.assertEqual([(str(b.address), b.port) for b in t.backends],
+                             [("10.0.0.1", 80), ("10.0.0.1", 81)])
+        self.assertFalse(self.ctx.trace(client, "10.96.0.1", 80).chosen)
+        self.assertEqual(len(self.ctx.conntrack), 0)
         with self.assertRaises(cl.InvalidArgument):
             self.ctx.trace(packet=b"short")
         with self.assertRaises(cl.NotFound):

@@ -145,6 +145,10 @@ else
 fi
 check "completion of a command" complete_words monitor clite mon
 check "completion of a word of it" complete_words get clite endpoint g
+check "completion of a setting" complete_words PolicyAuditMode= clite config PolicyA
+check "completion of its value" complete_words Enabled clite config PolicyAuditMode = E
+check "completion of all its values" complete_words "default always never" clite instance create --config \
+	PolicyEnforcement =
 
 # As nobody, who may not even look where the build is.
 mkdir "$tmp/public"
@@ -210,6 +214,19 @@ check "identity get" shows k8s:app=red identity get 256
 check "identity get, JSON" json '"k8s:app=red" in str(d)' True identity get 256
 check "identity get: none" says 3 "4711" clite identity get 4711
 check "identity of labels" json 'd[0]["id"]' 256 identity list app=red
+
+check "instance create: settings" status 0 clite instance create strict \
+	--config PolicyEnforcement=always --config allowlocalhost=always
+check "instance create: they are there" json 'd["PolicyEnforcement"], d["AllowLocalhost"]' \
+	"always always" -i strict config
+check "instance create: if it is there, it stays" status 0 clite instance create strict --if-absent \
+	--config PolicyEnforcement=never
+check "instance create: it stayed" shows '^PolicyEnforcement +: always$' -i strict config
+check "instance create: no such setting" says 2 "'Colour' is no setting" \
+	clite instance create other --config Colour=red
+check "instance create: then nothing is made" json 'sorted(e["name"] for e in d)' \
+	"['default', 'strict']" instance list
+check "instance create: away again" status 0 clite instance delete strict
 
 check "config" prints "PolicyEnforcement  : default
 PolicyAuditMode    : Disabled
@@ -301,7 +318,7 @@ check "policy get --hits" shows '^web +ingress\[0\] +allow +[1-9][0-9]* +[1-9][0
 check "policy get --hits: none is unused" bash -c "! grep -q unused '$tmp/out'"
 check "policy get --hits, JSON" json 'd[0]["unused"], d[0]["packets"] > 3' "False True" policy get web --hits
 check "policy get --hits: no such policy" says 3 "there is no policy 'none'" clite policy get none --hits
-check "policy trace" shows '^  allow ingress\[0\] of policy .web. .*web.yaml:11  <- decides$' \
+check "policy trace" shows '^  allow ingress\[0\] of policy .web. .*web.yaml:11 \(cookie [1-9][0-9]*\)  <- decides$' \
 	policy trace --src red --dst 10.96.0.1 --dport 80/tcp --live
 check "policy trace: the service" grep -q '^Service: .*1 active back end$' "$tmp/out"
 check "policy trace: live" grep -q '^Live: .*as worked out$' "$tmp/out"
@@ -313,7 +330,28 @@ check "policy trace, JSON" json 'd["verdict"], d["agree"], d["ingress"]["rules"]
 check "policy trace: families" says 1 "source is IPv4, destination IPv6" clite policy trace --src 10.77.0.1 --dst fd77::2 --dport 80
 check "policy trace: a frame" shows '^Source: +10.77.0.1:1234, identity 256, endpoint 1$' policy trace \
 	--packet "$(printf '%s' 020000000001 020000000002 0800 45000028000000004006 0000 0a4d0001 0a4d0002 04d20050 00000000 00000000 50020000 00000000)"
-check "policy trace: no frame" says 2 "are no bytes in hex" clite policy trace --packet xyz
+frame=$(printf '%s' 020000000001 020000000002 0800 45000028000000004006 0000 0a4d0001 0a4d0002 04d20050 00000000 00000000 50020000 00000000)
+python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.argv[1]))' "$frame" >"$tmp/frame"
+check "policy trace: a frame in a file" shows '^Verdict: +ALLOWED$' policy trace --packet "$tmp/frame"
+check "policy trace: a spoofed frame" json 'd["reason"], d["live_reason"], d["agree"]' "132 132 True" \
+	policy trace --packet "$frame" --src endpoint:blue --live
+check "policy trace: a frame says all" says 2 "--packet says what --dst, --dport and --sport say" \
+	clite policy trace --packet "$frame" --dport 80
+check "policy trace: a frame says who" says 2 "--src may only name the endpoint" \
+	clite policy trace --packet "$frame" --src ip:10.77.0.1
+check "policy trace: ip:" shows '^Source: +10.77.0.1:any, identity 256, endpoint 1$|^Source: +10.77.0.1.*, identity 256, endpoint 1$' \
+	policy trace --src ip:10.77.0.1 --dst ip:10.77.0.2 --dport 80
+check "policy trace: ip: what is none" says 2 "'ip:red' is no address" clite policy trace --src ip:red --dst blue --dport 80
+check "policy trace: match and cookie" json 'd["ingress"]["match"], d["ingress"]["rule"]["cookie"] > 0' "L3-Only True" \
+	policy trace --src red --dst blue --dport 80
+check "policy trace: two back ends" clite service update --id 9 --frontend 10.96.0.9:80 --backends 10.77.0.2:80,10.77.0.2:81
+check "policy trace: any may be chosen" shows '^  10.77.0.2:80  <- traced$' policy trace --src red --dst 10.96.0.9 --dport 80
+check "policy trace: the other one" shows '^  10.77.0.2:81  <- traced$' policy trace --src red --dst 10.96.0.9 --dport 80 --backend 1
+check "policy trace: live one is chosen" json 'd["chosen"], d["agree"], len(d["backends"])' "True True 2" \
+	policy trace --src red --dst 10.96.0.9 --dport 80 --live
+check "policy trace: back ends go" clite service delete 9
+check "policy trace: no such back end" says 1 "backend 3: service 1 has 1 active" clite policy trace --src red --dst 10.96.0.1 --dport 80 --backend 3
+check "policy trace: no frame" says 2 "is neither a frame in hex" clite policy trace --packet xyz
 check "policy trace: nobody" says 2 "--src and --dst are missing" clite policy trace --src red
 check "policy trace: bad port" says 2 "'http' is not PORT[/PROTOCOL]" clite policy trace --src red --dst blue --dport http
 

@@ -3,6 +3,7 @@
  * evaluation of the same rules: for random rules, identities and ports both name
  * the same verdict and the same rule. */
 #include "model/judge.h"
+#include "model/peer_index.h"
 
 #include <check.h>
 #include <cilium-lite/identity.h>
@@ -460,6 +461,121 @@ START_TEST(rulesets_are_compared)
 }
 END_TEST
 
+/* What the settings of an instance and of an endpoint make of it. */
+static struct ruleset build_in(struct part *parts, size_t n, const char *subject, bool audit,
+			       uint32_t direction, const struct world *world)
+{
+	struct policy p = { .parts = parts, .nparts = n }, *list = &p;
+	_cleanup_(labels_clear) struct labels l = labels(subject);
+	struct subject s = { .labels = &l, .audit = audit };
+	struct ruleset rs;
+
+	ck_assert_int_eq(ruleset_build(&list, 1, &s, direction, world, &rs), 0);
+	return rs;
+}
+
+static void ruled_in(struct part *parts, size_t n, const char *subject, uint32_t direction,
+		     const struct world *world, bool enforced, bool deny, size_t rules)
+{
+	struct ruleset rs = build_in(parts, n, subject, false, direction, world);
+
+	ck_assert_int_eq(rs.enforced, enforced);
+	ck_assert_int_eq(rs.default_deny, deny);
+	ck_assert_uint_eq(rs.n, rules);
+	ruleset_clear(&rs);
+}
+
+START_TEST(enforcement_modes)
+{
+	struct rule in[] = { rule(5, CLITE_ALLOW, "a", -1, 0, 0) };
+	struct part parts[] = { part(CLITE_DEFAULT_DENY_OFF, in, 1),
+				part(CLITE_DEFAULT_DENY_AUTO, in, 1) };
+	struct world usual = {}, always = { .enforcement = CLITE_ENFORCE_ALWAYS },
+		     never = { .enforcement = CLITE_ENFORCE_NEVER, .audit = true, .localhost = true };
+
+	ruled_in(parts, 0, "app=x", CLITE_INGRESS, &usual, false, false, 0);
+	ruled_in(parts, 1, "app=x", CLITE_INGRESS, &usual, true, false, 1);
+	/* both ways, without a policy, and whatever enableDefaultDeny says */
+	ruled_in(parts, 0, "app=x", CLITE_INGRESS, &always, true, true, 0);
+	ruled_in(parts, 0, "app=x", CLITE_EGRESS, &always, true, true, 0);
+	ruled_in(parts, 1, "app=x", CLITE_INGRESS, &always, true, true, 1);
+	ruled_in(parts + 1, 1, "app=x", CLITE_EGRESS, &always, true, true, 0);
+	/* nobody, not even of whom nothing is known */
+	ruled_in(parts + 1, 1, "app=x", CLITE_INGRESS, &never, false, false, 0);
+	ruled_in(parts + 1, 1, "reserved:init", CLITE_INGRESS, &never, false, false, 0);
+	rule_clear(&in[0]);
+}
+END_TEST
+
+START_TEST(audit_mode)
+{
+	struct rule in[] = { rule(5, CLITE_ALLOW, "a", -1, 0, 0) };
+	struct part parts[] = { part(CLITE_DEFAULT_DENY_AUTO, in, 1) };
+	struct world usual = {}, all = { .audit = true };
+	struct ruleset of_one = build_in(parts, 1, "app=x", true, CLITE_INGRESS, &usual);
+	struct ruleset of_all = build_in(parts, 1, "app=x", false, CLITE_INGRESS, &all);
+	struct ruleset of_none = build_in(parts, 1, "app=x", false, CLITE_INGRESS, &usual);
+	struct ruleset open = build_in(parts, 1, "app=x", true, CLITE_EGRESS, &all);
+
+	ck_assert(of_one.audit && of_all.audit && !of_none.audit);
+	/* Still a denial: only what becomes of the packet is another. */
+	ck_assert(of_one.enforced && of_one.default_deny);
+	ck_assert_int_eq(ruleset_cmp(&of_one, &of_all), 0);
+	ck_assert_int_gt(ruleset_cmp(&of_one, &of_none), 0);
+	ck_assert_int_lt(ruleset_cmp(&of_none, &of_one), 0);
+	ck_assert(!open.enforced && !open.audit); /* where nothing is denied */
+	ruleset_clear(&of_one);
+	ruleset_clear(&of_all);
+	ruleset_clear(&of_none);
+	ruleset_clear(&open);
+	rule_clear(&in[0]);
+}
+END_TEST
+
+static struct dp_verdict asked(const struct ruleset *rs, uint32_t identity, uint16_t port)
+{
+	_cleanup_(identities_clear) struct identities ids = {};
+	struct dp_verdict v;
+
+	ck_assert_int_eq(identities_init(&ids), 0);
+	v = judge(rs, identities_get(&ids, identity), DP_PP_TCP, port, NULL, NULL);
+	return v;
+}
+
+START_TEST(the_host_is_allowed)
+{
+	struct rule in[] = { rule(5, CLITE_ALLOW, "a", -1, 0, 0),
+			     rule(6, CLITE_DENY, "@host", IPPROTO_TCP, 81, 81) };
+	struct part parts[] = { part(CLITE_DEFAULT_DENY_AUTO, in, 2) };
+	struct world usual = {}, world = { .localhost = true };
+	struct world strict = { .localhost = true, .enforcement = CLITE_ENFORCE_ALWAYS };
+	struct ruleset rs = build_in(parts, 1, "app=x", false, CLITE_INGRESS, &world);
+	struct ruleset plain = build_in(parts, 1, "app=x", false, CLITE_INGRESS, &usual);
+	struct dp_verdict v = asked(&rs, CLITE_ID_HOST, 80);
+
+	ck_assert_uint_eq(rs.n, 3);
+	ck_assert_uint_eq(v.verdict, DP_VERDICT_ALLOW);
+	ck_assert_uint_eq(v.match, DP_MATCH_L3);
+	ck_assert_uint_eq(v.rule, 0); /* by nobody's */
+	v = asked(&rs, CLITE_ID_HOST, 81); /* a deny rule wins */
+	ck_assert_uint_eq(v.verdict, DP_VERDICT_DENIED);
+	ck_assert_uint_eq(v.rule, 6);
+	/* Nobody else: not the world, not other hosts. */
+	ck_assert_uint_eq(asked(&rs, CLITE_ID_WORLD_IPV4, 80).verdict, DP_VERDICT_DENY);
+	ck_assert_uint_eq(asked(&rs, CLITE_ID_REMOTE_NODE, 80).verdict, DP_VERDICT_DENY);
+	ck_assert_uint_eq(asked(&plain, CLITE_ID_HOST, 80).verdict, DP_VERDICT_DENY);
+	ck_assert_int_ne(ruleset_cmp(&rs, &plain), 0);
+	/* Only what comes to it, and only where something is enforced. */
+	ruled_in(parts, 1, "app=x", CLITE_EGRESS, &strict, true, true, 0);
+	ruled_in(parts, 0, "app=x", CLITE_INGRESS, &world, false, false, 0);
+	ruled_in(parts, 0, "app=x", CLITE_INGRESS, &strict, true, true, 1);
+	ruleset_clear(&rs);
+	ruleset_clear(&plain);
+	rule_clear(&in[0]);
+	rule_clear(&in[1]);
+}
+END_TEST
+
 /* ---- at random --------------------------------------------------------------------------------- */
 
 #define RULES 24
@@ -714,6 +830,178 @@ START_TEST(at_random)
 }
 END_TEST
 
+/* ---- the index of peers, against asking every rule -------------------------------------- */
+
+#define INDEX_RULES 60
+#define INDEX_IDENTITIES 80
+
+static const char *const index_keys[] = { "app", "tier", "ns" };
+static const char *const index_sources[] = { "k8s", "any", "unspec" };
+
+static struct requirement random_requirement(void)
+{
+	static const uint32_t ops[] = { CLITE_OP_IN, CLITE_OP_IN, CLITE_OP_NOT_IN, CLITE_OP_EXISTS,
+					CLITE_OP_DOES_NOT_EXIST };
+	struct requirement q = { .op = ops[draw(ARRAY_SIZE(ops))] };
+	uint32_t op = q.op;
+	char key[32];
+
+	snprintf(key, sizeof(key), "%s:%s", index_sources[draw(3)], index_keys[draw(3)]);
+	ck_assert_int_eq(requirement_set_key(&q, key), 0);
+	q.op = op;
+	q.nvalues = op == CLITE_OP_IN || op == CLITE_OP_NOT_IN ? draw(4) : 0; /* 0: nobody */
+	q.values = calloc(q.nvalues ?: 1, sizeof(char *));
+	for (size_t i = 0; i < q.nvalues; i++)
+		q.values[i] = strdup(app_name(draw(APPS)));
+	return q;
+}
+
+static struct peer index_peer(void)
+{
+	struct peer p = { .kind = CLITE_PEER_ENDPOINTS };
+
+	if (one_in(3))
+		return random_peer();
+	if (one_in(8)) {
+		p.kind = PEER_IDENTITY;
+		p.identity = one_in(2) ? 256 + draw(INDEX_IDENTITIES) : 1 + draw(10);
+		return p;
+	}
+	p.selector.nreqs = draw(4);
+	p.selector.reqs = calloc(p.selector.nreqs ?: 1, sizeof(*p.selector.reqs));
+	for (size_t i = 0; i < p.selector.nreqs; i++)
+		p.selector.reqs[i] = random_requirement();
+	return p;
+}
+
+static void index_identities(struct identities *t)
+{
+	for (uint32_t i = 0; i < INDEX_IDENTITIES; i++) {
+		char text[4][32];
+		const char *texts[5] = { text[0], text[1], text[2], text[3], NULL };
+		struct prefix p = random_prefix();
+		struct labels l;
+
+		for (size_t k = 0; k < 3; k++)
+			snprintf(text[k], sizeof(text[k]), "%s:%s=%s", index_sources[draw(2) * 2],
+				 index_keys[k], app_name(draw(APPS)));
+		snprintf(text[3], sizeof(text[3]), "k8s:number=%u", i);
+		if (one_in(3) && !identities_find_cidr(t, &p)) {
+			add_cidr(t, CLITE_ID_FIRST_CIDR + i, &p);
+			continue;
+		}
+		/* Not all labels, but the one that makes it another. */
+		ck_assert_int_eq(labels_parse(texts + draw(4), &l, NULL), 0);
+		ck_assert_int_eq(identities_add(t, 256 + i, &l, NULL, NULL), 0);
+	}
+}
+
+/* How many rules were found. */
+static size_t index_same(const struct peer_index *x, const struct rule *const *rules, size_t n,
+			 const struct identity *id)
+{
+	_cleanup_free_ uint32_t *found = NULL;
+	size_t nfound, k = 0;
+
+	ck_assert_int_eq(peer_index_find(x, rules, id, &found, &nfound), 0);
+	for (uint32_t i = 0; i < n; i++) {
+		if (rules[i]->any_peer || !rule_selects(rules[i], id))
+			continue;
+		ck_assert_msg(k < nfound && found[k] == i,
+			      "rule %u selects %s, and the index does not say so", i,
+			      id->labels.text[0]);
+		k++;
+	}
+	ck_assert_uint_eq(k, nfound);
+	return nfound;
+}
+
+static size_t one_index(void)
+{
+	static const uint32_t some[] = { 1, 2, 9, 256, 258, 260, 270, CLITE_ID_FIRST_CIDR + 3 };
+	struct rule rules[INDEX_RULES] = {};
+	const struct rule *list[INDEX_RULES];
+	struct peer_index x = {};
+	struct identities ids;
+	size_t sum = 0;
+
+	ck_assert_int_eq(identities_init(&ids), 0);
+	index_identities(&ids);
+	for (uint32_t i = 0; i < INDEX_RULES; i++) {
+		struct rule *r = &rules[i];
+
+		list[i] = r;
+		r->any_peer = one_in(10);
+		r->npeers = r->any_peer ? 0 : draw(4);
+		r->peers = calloc(r->npeers ?: 1, sizeof(*r->peers));
+		for (size_t k = 0; k < r->npeers; k++)
+			r->peers[k] = index_peer();
+		if (!r->any_peer && one_in(6)) {
+			r->only = some;
+			r->nonly = ARRAY_SIZE(some);
+		}
+		ck_assert_int_eq(peer_index_add(&x, i, r), 0);
+	}
+	ck_assert_int_eq(peer_index_sort(&x), 0);
+	for (size_t i = 0; i < ids.n; i++)
+		sum += index_same(&x, list, INDEX_RULES, ids.v[i]);
+	peer_index_clear(&x);
+	for (size_t i = 0; i < INDEX_RULES; i++)
+		rule_clear(&rules[i]);
+	identities_clear(&ids);
+	return sum;
+}
+
+START_TEST(index_asks_who_matters)
+{
+	size_t sum = 0;
+
+	for (seed = 1; seed <= 300; seed++) {
+		uint64_t this = seed;
+
+		printf("index: seed %llu\n", (unsigned long long)this);
+		fflush(stdout);
+		draw(1);
+		sum += one_index();
+		seed = this;
+	}
+	/* Neither nobody nor everybody was found. */
+	ck_assert_uint_gt(sum, 300 * INDEX_IDENTITIES);
+	ck_assert_uint_lt(sum, (size_t)300 * INDEX_IDENTITIES * INDEX_RULES);
+}
+END_TEST
+
+/* A label that all rules name is not what their rules are found by. */
+START_TEST(index_chooses_what_is_rare)
+{
+	struct rule rules[INDEX_RULES] = {};
+	struct requirement reqs[INDEX_RULES][2];
+	struct peer peers[INDEX_RULES] = {};
+	struct peer_index x = {};
+
+	for (uint32_t i = 0; i < INDEX_RULES; i++) {
+		static char *same[] = { "default" };
+		static char value[INDEX_RULES][16], *values[INDEX_RULES];
+
+		snprintf(value[i], sizeof(value[i]), "app-%u", i);
+		values[i] = value[i];
+		reqs[i][i % 2] = (struct requirement){ .key = "ns", .op = CLITE_OP_IN,
+						       .values = same, .nvalues = 1 };
+		reqs[i][!(i % 2)] = (struct requirement){ .key = "app", .op = CLITE_OP_IN,
+							  .values = &values[i], .nvalues = 1 };
+		peers[i] = (struct peer){ .kind = CLITE_PEER_ENDPOINTS,
+					  .selector = { reqs[i], 2 } };
+		rules[i] = (struct rule){ .peers = &peers[i], .npeers = 1 };
+		ck_assert_int_eq(peer_index_add(&x, i, &rules[i]), 0);
+	}
+	ck_assert_int_eq(peer_index_sort(&x), 0);
+	ck_assert_uint_eq(x.n, INDEX_RULES);
+	for (size_t i = 1; i < x.n; i++)
+		ck_assert_uint_lt(x.v[i - 1].hash, x.v[i].hash);
+	peer_index_clear(&x);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("compile");
@@ -731,8 +1019,13 @@ int main(void)
 	tcase_add_test(hand, ports_that_touch);
 	tcase_add_test(hand, rulesets);
 	tcase_add_test(hand, rulesets_are_compared);
+	tcase_add_test(hand, enforcement_modes);
+	tcase_add_test(hand, audit_mode);
+	tcase_add_test(hand, the_host_is_allowed);
+	tcase_add_test(hand, index_chooses_what_is_rare);
 	suite_add_tcase(s, random);
 	tcase_set_timeout(random, 100);
+	tcase_add_test(random, index_asks_who_matters);
 	tcase_add_test(random, at_random_always_the_same);
 	tcase_add_test(random, at_random);
 	srunner_run_all(sr, CK_NORMAL);

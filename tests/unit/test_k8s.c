@@ -94,6 +94,16 @@ static const struct {
 	      "namespaceSelector: {}}]}]"),
 	  CILIUM(ALL_OF_X DENY_IN "ingress: [{fromEndpoints: [{matchExpressions: [{key: 'k8s:a', "
 				  "operator: In, values: [b]}, {key: " NS ", operator: Exists}]}]}]") },
+	/* nothing is asked for, or only what must not be there: still pods of namespaces */
+	{ K8S("podSelector: {}, ingress: [{from: [{namespaceSelector: {matchExpressions: []}}]}]"),
+	  CILIUM(ALL_OF_X DENY_IN "ingress: [{fromEndpoints: [{matchExpressions: [{key: " NS
+				  ", operator: Exists}]}]}]") },
+	{ K8S("podSelector: {}, ingress: [{from: [{namespaceSelector: {matchExpressions: "
+	      "[{key: team, operator: NotIn, values: [t]}]}}]}]"),
+	  CILIUM(ALL_OF_X DENY_IN
+		 "ingress: [{fromEndpoints: [{matchExpressions: [{key: "
+		 "'k8s:io.cilium.k8s.namespace.labels.team', operator: NotIn, values: [t]}, {key: " NS
+		 ", operator: Exists}]}]}]") },
 	{ K8S("podSelector: {}, egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: "
 	      "[10.1.0.0/16]}}]}]"),
 	  CILIUM(ALL_OF_X DENY_BOTH "egress: [{toCIDRSet: [{cidr: 10.0.0.0/8, except: "

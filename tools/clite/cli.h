@@ -84,6 +84,7 @@ enum {
 	OPT_CLSACT,
 	OPT_NEIGH,
 	OPT_IF_ABSENT,
+	OPT_CONFIG,
 	OPT_IPV4,
 	OPT_IPV6,
 	OPT_NAME,
@@ -257,6 +258,9 @@ int follow(struct cli *cli, uint32_t seconds);
 bool follow_stopped(void);
 
 /* ---- shared between commands ---------------------------------------------- */
+
+/* A setting of an instance, "KEY=VALUE"; what is wrong is a usage error. */
+void config_arg(const struct cli *cli, const char *text, struct clite_config *config);
 
 /* Number of the endpoint that an argument means: a number, name, address or
  * device. Returns an exit code. (endpoint.c) */

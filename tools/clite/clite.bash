@@ -21,6 +21,18 @@ _clite_files() {
 	words=$(compgen -f -- "$cur")
 }
 
+# "KEY=" of each setting; with a key, its values.
+_clite_settings() {
+	local help key=${1-[A-Z][A-Za-z]*}
+
+	help=$(clite help config 2>/dev/null)
+	if [[ $# -eq 0 ]]; then
+		sed -n "s/^  \($key=\)[^ ]* .*/\1/p" <<<"$help"
+	else
+		sed -n "s/^  $key=\([^ ]*\) .*/\1/Ip" <<<"$help" | tr '|' '\n'
+	fi
+}
+
 # What an argument of a command may be, into words.
 _clite_argument() {
 	case $1 in
@@ -30,6 +42,14 @@ _clite_argument() {
 		;;
 	"endpoint get" | "endpoint delete" | "endpoint rm" | "bpf ct "* | "bpf policy "*)
 		words=$(_clite_names endpoint list)
+		;;
+	config)
+		compopt -o nospace 2>/dev/null
+		words=$(_clite_settings)
+		;;
+	"endpoint config")
+		words=$(_clite_names endpoint list)
+		words+=$'\nPolicyAuditMode=Enabled\nPolicyAuditMode=Disabled'
 		;;
 	"identity get") words=$(_clite_names identity list) ;;
 	"service get" | "service delete" | "service rm") words=$(_clite_names service list) ;;
@@ -44,9 +64,14 @@ _clite_value() {
 	-i | --instance) words=$(_clite_names instance list) ;;
 	-o | --output) words=$'json\ntext' ;;
 	-t | --type) words=$'drop\ntrace\npolicy-verdict' ;;
+	--config)
+		compopt -o nospace 2>/dev/null
+		words=$(_clite_settings)
+		;;
 	--algorithm) words=$'random\nmaglev' ;;
 	--states) words=$'active\nterminating\nquarantined\nmaintenance' ;;
-	--from | --to | --related-to) words=$(_clite_names endpoint list) ;;
+	--packet) _clite_files ;;
+	--from | --to | --related-to | --src | --dst) words=$(_clite_names endpoint list) ;;
 	--bpffs) _clite_files ;;
 	-*)
 		# The help shows a value behind it: nothing to offer, but no option either.
@@ -58,7 +83,7 @@ _clite_value() {
 
 _clite() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local path="" words="" help next i word
+	local path="" words="" key="" help next i word
 	local -a globals=()
 
 	COMPREPLY=()
@@ -83,7 +108,15 @@ _clite() {
 		esac
 	done
 
-	if ! _clite_value "$prev"; then
+	# "KEY=VALUE" is three words.
+	if [[ $cur == = ]]; then
+		key=$prev cur=""
+	elif [[ $prev == = ]]; then
+		key=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+	if [[ $key == [A-Z]* ]]; then
+		words=$(_clite_settings "${key//[^A-Za-z]/}")
+	elif ! _clite_value "$prev"; then
 		if [[ $cur == -* ]]; then
 			words=$(_clite_options "$help")
 		else

@@ -34,6 +34,7 @@ static const struct opt instance_create_opts[] = {
 	{ OPT_CLSACT, "clsact", NULL, "attach by clsact even where the kernel has TCX" },
 	{ OPT_NEIGH, "neigh", NULL,
 	  "send to the world by neighbour redirect, past the host's netfilter" },
+	{ OPT_CONFIG, "config", "KEY=VALUE", "a setting, as of \"clite config\"; once for each" },
 	{ OPT_IF_ABSENT, "if-absent", NULL, "no error if it is there; it stays as it is" },
 	{ 0 },
 };
@@ -61,12 +62,12 @@ static const struct opt policy_get_opts[] = {
 };
 
 static const struct opt trace_opts[] = {
-	{ OPT_SRC, "src", "END", "who sends: an address, an endpoint, or identity:N" },
+	{ OPT_SRC, "src", "END", "who sends: [ip:]ADDRESS, [endpoint:]ENDPOINT or identity:N" },
 	{ OPT_DST, "dst", "END", "to whom: the same; also the address of a service" },
 	{ OPT_DPORT, "dport", "PORT[/PROTOCOL]", "tcp (default), udp, sctp; 8/icmp: the type" },
 	{ OPT_SPORT, "sport", "PORT", "source port (default: any)" },
-	{ OPT_BACKEND, "backend", "N", "the N-th active back end of a service, from 0" },
-	{ OPT_PACKET, "packet", "HEX", "an Ethernet frame instead of all of the above" },
+	{ OPT_BACKEND, "backend", "N", "trace the N-th active back end of a service, from 0" },
+	{ OPT_PACKET, "packet", "HEX|FILE", "an Ethernet frame instead of the above; --src: who sends it" },
 	{ OPT_LIVE, "live", NULL, "run it through the loaded programs, too" },
 	{ 0 },
 };

@@ -40,6 +40,23 @@ static void set(const struct cli *cli, const char *text, const struct setting *s
 	*settings[i].at = value;
 }
 
+#define SETTINGS 3
+
+static void settings_of(struct clite_config *c, struct setting ret[SETTINGS])
+{
+	ret[0] = (struct setting){ "PolicyEnforcement", enforcements, &c->enforcement };
+	ret[1] = (struct setting){ "PolicyAuditMode", switches, &c->audit };
+	ret[2] = (struct setting){ "AllowLocalhost", localhosts, &c->allow_localhost };
+}
+
+void config_arg(const struct cli *cli, const char *text, struct clite_config *config)
+{
+	struct setting settings[SETTINGS];
+
+	settings_of(config, settings);
+	set(cli, text, settings, SETTINGS);
+}
+
 static void show(struct cli *cli, const struct setting *settings, size_t n)
 {
 	json_t *object = cli->json ? json_new_object() : NULL;
@@ -59,16 +76,12 @@ static void show(struct cli *cli, const struct setting *settings, size_t n)
 int cmd_config(struct cli *cli)
 {
 	struct clite_config config = { .sz = sizeof(config) };
-	const struct setting settings[] = {
-		{ "PolicyEnforcement", enforcements, &config.enforcement },
-		{ "PolicyAuditMode", switches, &config.audit },
-		{ "AllowLocalhost", localhosts, &config.allow_localhost },
-	};
+	struct setting settings[SETTINGS];
 	int r;
 
 	cli_arguments(cli);
 	for (int i = 0; i < cli->nargs; i++) /* mistakes are told before anything is done */
-		set(cli, cli->args[i], settings, ARRAY_SIZE(settings));
+		config_arg(cli, cli->args[i], &config);
 	r = cli_open(cli);
 	if (r)
 		return r;
@@ -76,13 +89,14 @@ int cmd_config(struct cli *cli)
 	if (r < 0)
 		return fail(cli, r);
 	for (int i = 0; i < cli->nargs; i++)
-		set(cli, cli->args[i], settings, ARRAY_SIZE(settings));
+		config_arg(cli, cli->args[i], &config);
 	if (cli->nargs) {
 		r = clite_config_set(cli->ctx, &config);
 		if (r < 0)
 			return fail(cli, r);
 	}
-	show(cli, settings, ARRAY_SIZE(settings));
+	settings_of(&config, settings);
+	show(cli, settings, SETTINGS);
 	return CLI_OK;
 }
 

@@ -20,7 +20,8 @@ static void say(const struct cli *cli, const char *kind, const char *name, const
 
 /* ---- instance ------------------------------------------------------------- */
 
-static void create_options(struct cli *cli, struct clite_open_opts *opts)
+static void create_options(struct cli *cli, struct clite_open_opts *opts,
+			   struct clite_config *config)
 {
 	int key;
 
@@ -48,6 +49,9 @@ static void create_options(struct cli *cli, struct clite_open_opts *opts)
 		case OPT_NEIGH:
 			opts->flags |= CLITE_OPEN_NEIGH;
 			break;
+		case OPT_CONFIG:
+			config_arg(cli, cli->value, config);
+			break;
 		case OPT_IF_ABSENT:
 			opts->flags &= ~CLITE_OPEN_EXCLUSIVE;
 			break;
@@ -58,15 +62,17 @@ static void create_options(struct cli *cli, struct clite_open_opts *opts)
 int cmd_instance_create(struct cli *cli)
 {
 	char errbuf[ERRBUF_SIZE] = "";
+	struct clite_config config = { .sz = sizeof(config) };
 	struct clite_open_opts opts = {
 		.sz = sizeof(opts),
 		.errbuf = errbuf,
 		.errbuf_size = sizeof(errbuf),
+		.config = &config,
 	};
 	const char *name;
 	int r;
 
-	create_options(cli, &opts);
+	create_options(cli, &opts, &config);
 	opts.bpffs = cli->bpffs;
 	name = cli->nargs ? cli->args[0] : cli->instance;
 	r = clite_open(name, &opts, &cli->ctx);

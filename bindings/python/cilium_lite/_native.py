@@ -138,6 +138,16 @@ class clite_rehearsal(Structure):
 # ---- structs ----------------------------------------------------------------------------
 
 
+class clite_config(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("enforcement", c_uint32),
+        ("allow_localhost", c_uint32),
+        ("audit", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
 class clite_open_opts(Structure):
     _fields_ = [
         ("sz", c_size_t),
@@ -150,6 +160,7 @@ class clite_open_opts(Structure):
         ("bpffs", c_char_p),
         ("errbuf", POINTER(c_char)),
         ("errbuf_size", c_size_t),
+        ("config", POINTER(clite_config)),
     ]
 
 
@@ -227,16 +238,6 @@ class clite_endpoint_info(Structure):
         ("mac", c_char_p),
         ("labels", POINTER(c_char_p)),
         ("ports", POINTER(c_char_p)),
-        ("audit", c_uint32),
-        ("reserved", c_uint32),
-    ]
-
-
-class clite_config(Structure):
-    _fields_ = [
-        ("sz", c_size_t),
-        ("enforcement", c_uint32),
-        ("allow_localhost", c_uint32),
         ("audit", c_uint32),
         ("reserved", c_uint32),
     ]
@@ -611,6 +612,9 @@ class clite_trace(Structure):
         ("ifindex", c_uint32),
         ("egress", POINTER(clite_trace_step)),
         ("ingress", POINTER(clite_trace_step)),
+        ("choices", POINTER(clite_backend)),
+        ("chosen", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 

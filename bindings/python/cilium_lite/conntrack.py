@@ -34,7 +34,7 @@ class Flow:
     destination_endpoint: int
     source_identity: int
     destination_identity: int
-    egress_rule: int  # cookie for ctx.policy.rule(); 0: not enforced
+    egress_rule: int  # cookie for ctx.policy.rule(); 0: none
     ingress_rule: int
     service: int  # 0: none
     expires: int  # seconds from then, without another packet

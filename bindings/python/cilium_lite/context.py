@@ -53,9 +53,17 @@ class Status:
 class Config:
     """Settings of an instance, the same for all processes that open it."""
 
-    enforcement: Union[Enforcement, int]  # whom policies hold
-    allow_localhost: bool  # the host may always talk to endpoints, unless a rule denies it
-    audit: bool  # what policies deny passes, and is told
+    enforcement: Union[Enforcement, int] = Enforcement.DEFAULT  # whom policies hold
+    allow_localhost: bool = False  # the host may always talk to endpoints, unless a rule denies it
+    audit: bool = False  # what policies deny passes, and is told
+
+
+def _native_config(enforcement: Union[Enforcement, int, str], allow_localhost: bool,
+                   audit: bool) -> _native.clite_config:
+    return _native.clite_config(
+        sz=ctypes.sizeof(_native.clite_config),
+        enforcement=enumerated(enforcement, Enforcement, "enforcement"),
+        allow_localhost=int(bool(allow_localhost)), audit=int(bool(audit)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +111,8 @@ class Context:
                  exclusive: bool = False, ephemeral: bool = False, clsact: bool = False,
                  mount_bpffs: bool = False, neigh: bool = False, flows4: int = 0,
                  flows6: int = 0, endpoints: int = 0, services: int = 0, policies: int = 0,
-                 bpffs: Union[str, os.PathLike[str], None] = None) -> None:
+                 bpffs: Union[str, os.PathLike[str], None] = None,
+                 config: Optional[Config] = None) -> None:
         """Open an instance, or make it.
 
         name         1 to 63 characters of A-Z a-z 0-9 _ -; may be left out if ephemeral
@@ -116,6 +125,7 @@ class Context:
         flows4, flows6, endpoints, services, policies
                      sizes of a new instance; 0: the library's
         bpffs        mount point of the bpf file system; default: /sys/fs/bpf
+        config       settings of a new instance; default: Config()
         """
         flags = 0
         for wanted, flag in ((create or exclusive, _native.CLITE_OPEN_CREATE),
@@ -126,6 +136,8 @@ class Context:
                              (neigh, _native.CLITE_OPEN_NEIGH)):
             flags |= flag if wanted else 0
         errors = ctypes.create_string_buffer(16384)
+        settings = config or Config()
+        native = _native_config(settings.enforcement, settings.allow_localhost, settings.audit)
         opts = _native.clite_open_opts(
             sz=ctypes.sizeof(_native.clite_open_opts), flags=flags,
             flows4=unsigned(flows4, 32, "flows4"), flows6=unsigned(flows6, 32, "flows6"),
@@ -133,7 +145,8 @@ class Context:
             services=unsigned(services, 32, "services"),
             policies=unsigned(policies, 32, "policies"),
             bpffs=None if bpffs is None else encode(os.fspath(bpffs), "bpffs"),
-            errbuf=ctypes.cast(errors, POINTER(ctypes.c_char)), errbuf_size=len(errors))
+            errbuf=ctypes.cast(errors, POINTER(ctypes.c_char)), errbuf_size=len(errors),
+            config=ctypes.pointer(native))
         ret = POINTER(_native.clite_ctx)()
         r = _native.lib().clite_open(encode_optional(name, "name"), byref(opts), byref(ret))
         if r < 0:
@@ -197,29 +210,30 @@ class Context:
                   allow_localhost: Optional[bool] = None, audit: Optional[bool] = None) -> Config:
         """Change settings, for all endpoints at once; what is None stays. The new ones."""
         now = self.config()
-        c = _native.clite_config(
-            sz=ctypes.sizeof(_native.clite_config),
-            enforcement=enumerated(now.enforcement if enforcement is None else enforcement,
-                                   Enforcement, "enforcement"),
-            allow_localhost=int(now.allow_localhost if allow_localhost is None
-                                else bool(allow_localhost)),
-            audit=int(now.audit if audit is None else bool(audit)))
+        c = _native_config(
+            now.enforcement if enforcement is None else enforcement,
+            now.allow_localhost if allow_localhost is None else allow_localhost,
+            now.audit if audit is None else audit)
         self._core.call(self._core.lib.clite_config_set, byref(c))
         return self.config()
 
     def trace(self, source: End = None, destination: End = None, port: int = 0,
               protocol: Union[Protocol, int, str] = Protocol.TCP, *, source_port: int = 0,
+              source_endpoint: int = 0, destination_endpoint: int = 0,
               source_identity: int = 0, destination_identity: int = 0, backend: int = 0,
               packet: Optional[bytes] = None, live: bool = False) -> Trace:
         """What would become of the first packet of a flow, and why. Nothing is sent.
 
         source, destination  an address (also a service's), an Endpoint, or None with an identity
         port     of the destination; of ICMP the type
+        source_endpoint  with an address: who sends it; spoofed if it is not its own
         backend  which of a service's active back ends, from 0
-        packet   an Ethernet frame that says all of that instead
+        packet   an Ethernet frame that says addresses, protocol and ports instead
         live     also run it through the loaded programs, and compare
         """
         return trace(self, source, destination, port, protocol, source_port=source_port,
+                     source_endpoint=source_endpoint,
+                     destination_endpoint=destination_endpoint,
                      source_identity=source_identity,
                      destination_identity=destination_identity, backend=backend, packet=packet,
                      live=live)

@@ -34,6 +34,11 @@ class Backend:
             state=enumerated(self.state, BackendState, "the state of a back end"))
 
 
+def _make_backend(c: Any) -> Backend:
+    return Backend(ipaddress.ip_address(decode(c.address)), c.port, c.weight,
+                   named(c.state, BackendState))
+
+
 BackendLike = Union[Backend, AddressLike, Tuple[Any, ...]]
 
 
@@ -80,9 +85,8 @@ class Services:
             port=c.port,
             protocol=named(c.protocol, Protocol),
             algorithm=named(c.algorithm, Algorithm),
-            backends=tuple(Backend(ipaddress.ip_address(decode(b.address)), b.port, b.weight,
-                                   named(b.state, BackendState))
-                           for b in c.backends[:c.nbackends]) if c.nbackends else (),
+            backends=tuple(_make_backend(b) for b in c.backends[:c.nbackends])
+            if c.nbackends else (),
             labels=decode_strings(c.labels),
             context=self._context)
 

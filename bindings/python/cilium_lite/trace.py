@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
 from . import _native
 from ._core import (AddressLike, IPAddress, decode, decode_address, encode_address_optional,
                     enumerated, named, snapshot, unsigned)
+from .endpoint import Endpoint
 from .enums import Direction, Protocol, Verdict, Way
 from .policy import RuleInfo, _make_rule
+from .service import Backend, _make_backend
 
 if TYPE_CHECKING:
     from .context import Context
-    from .endpoint import Endpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Trace:
     protocol: Union[Protocol, int]
     service: int  # that is translated; 0: none
     service_name: str
-    backends: int  # how many active ones it has: any may be chosen, one was traced
+    backends: Tuple[Backend, ...]  # its active ones, of which one was traced
+    chosen: bool  # the flow gets the one that was traced; False: any of them
     way: Union[Way, int]
     ifindex: int
     egress: Optional[TraceStep]  # None: the source is no endpoint
@@ -89,30 +91,35 @@ def _make_trace(c: Any) -> Trace:
         destination=decode_address(c.destination), destination_port=c.destination_port,
         destination_endpoint=c.destination_endpoint,
         destination_identity=c.destination_identity, protocol=named(c.protocol, Protocol),
-        service=c.service, service_name=decode(c.service_name), backends=c.backends,
+        service=c.service, service_name=decode(c.service_name),
+        backends=tuple(_make_backend(c.choices[i]) for i in range(c.backends)),
+        chosen=bool(c.chosen),
         way=named(c.way, Way), ifindex=c.ifindex, egress=_step(c.egress),
         ingress=_step(c.ingress))
 
 
-End = Union[AddressLike, "Endpoint", None]
+End = Union[AddressLike, Endpoint, None]
 
 
 def _end(end: End, endpoint: int, what: str) -> Tuple[Optional[bytes], int]:
     """Address and endpoint of an end."""
-    number = getattr(end, "id", None)
-    if isinstance(number, int):
-        return None, number
-    return encode_address_optional(end, what), unsigned(endpoint, 32, what)  # type: ignore[arg-type]
+    if isinstance(end, Endpoint):
+        if endpoint:
+            raise TypeError(f"{what}: an endpoint and {what}_endpoint")
+        return None, end.id
+    return encode_address_optional(end, what), unsigned(endpoint, 32, f"{what}_endpoint")
 
 
 def trace(context: Context, source: End = None, destination: End = None, port: int = 0,
           protocol: Union[Protocol, int, str] = Protocol.TCP, *, source_port: int = 0,
+          source_endpoint: int = 0, destination_endpoint: int = 0,
           source_identity: int = 0, destination_identity: int = 0, backend: int = 0,
           packet: Optional[bytes] = None, live: bool = False) -> Trace:
     """As ctx.trace()."""
     core = context._core
-    source_address, source_endpoint = _end(source, 0, "source")
-    destination_address, destination_endpoint = _end(destination, 0, "destination")
+    source_address, source_endpoint = _end(source, source_endpoint, "source")
+    destination_address, destination_endpoint = _end(destination, destination_endpoint,
+                                                     "destination")
     opts = _native.clite_trace_opts(
         sz=ctypes.sizeof(_native.clite_trace_opts),
         flags=_native.CLITE_TRACE_LIVE if live else 0,
