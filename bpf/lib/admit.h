@@ -189,7 +189,8 @@ __noinline int revalidate(struct __sk_buff *skb, struct scratch *s, u32 hook)
 			return ret;
 		}
 	}
-	if (f->egress_rule != passing_egress(&s->r) || f->ingress_rule != passing_ingress(&s->r))
+	if (f->egress_rule != passing_egress(&s->r) ||
+	    f->ingress_rule != passing_ingress(&s->r))
 		flow_retire(f);
 	flow_ruled(s, f);
 	find_way(skb, &s->p, f, hook);

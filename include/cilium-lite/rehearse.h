@@ -39,9 +39,9 @@ struct clite_rehearse_opts {
 struct clite_rehearsal_flow {
 	size_t sz;
 	const struct clite_event *event; /**< by which it was seen */
-	uint32_t live_verdict;		 /**< CLITE_VERDICT_* of the policies in force */
+	uint32_t live_verdict;		 /**< CLITE_VERDICT_* of the policies in force: FORWARDED, DROPPED, or AUDIT, denied but audited */
 	uint32_t candidate_verdict;	 /**< CLITE_VERDICT_* of the candidate */
-	uint32_t live_reason;		 /**< drop reason 133 or 181 (Cilium's numbers), 0: it passes */
+	uint32_t live_reason;		 /**< drop reason 133 or 181 (Cilium's numbers), also of what is audited; 0: nothing denies it */
 	uint32_t candidate_reason;
 	uint32_t live_direction;	 /**< where it was decided: CLITE_INGRESS, CLITE_EGRESS; 0: nothing is enforced */
 	uint32_t candidate_direction;
@@ -54,8 +54,8 @@ struct clite_rehearsal_counts {
 	size_t sz;
 	uint64_t events;  /**< that were judged */
 	uint64_t flows;	  /**< distinct ones; those beyond 65536 may count again */
-	uint64_t allowed; /**< of them: dropped now, would pass */
-	uint64_t denied;  /**< of them: pass now, would be dropped */
+	uint64_t allowed; /**< of them: denied now, would be allowed; or dropped now, would be audited */
+	uint64_t denied;  /**< of them: allowed now, would be denied; or audited now, would be dropped */
 	uint64_t lost;	  /**< events that came too fast: flows may have been missed */
 };
 

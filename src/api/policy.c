@@ -218,21 +218,73 @@ struct clite_ctx *txn_ctx(const struct clite_txn *txn)
 	return txn->ctx;
 }
 
-int txn_list(const struct clite_txn *txn, struct policy ***ret, size_t *ret_n)
+static int change_order(const void *a, const void *b)
 {
-	const struct state *st = &txn->ctx->st;
-	struct policy **list = calloc(st->npolicies + txn->n ?: 1, sizeof(struct policy *));
+	const struct change *x = *(const struct change *const *)a;
+	const struct change *y = *(const struct change *const *)b;
+	int r = strcmp(x->name, y->name);
+
+	return r ? r : (x > y) - (x < y);
+}
+
+/* The change of each name that counts, by name. */
+static int last_changes(const struct clite_txn *txn, const struct change ***ret, size_t *ret_n)
+{
+	const struct change **v = calloc(txn->n ?: 1, sizeof(struct change *));
 	size_t n = 0;
 
+	if (!v)
+		return -ENOMEM;
+	for (size_t i = 0; i < txn->n; i++)
+		v[i] = &txn->changes[i];
+	qsort(v, txn->n, sizeof(*v), change_order);
+	for (size_t i = 0; i < txn->n; i++) {
+		if (n && !strcmp(v[n - 1]->name, v[i]->name))
+			n--;
+		v[n++] = v[i];
+	}
+	*ret = v;
+	*ret_n = n;
+	return 0;
+}
+
+static bool last_find(const struct change *const *v, size_t n, const char *name)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		int r = strcmp(v[mid]->name, name);
+
+		if (!r)
+			return true;
+		if (r < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
+}
+
+int txn_list(const struct clite_txn *txn, struct policy ***ret, size_t *ret_n)
+{
+	_cleanup_free_ const struct change **last = NULL;
+	const struct state *st = &txn->ctx->st;
+	struct policy **list;
+	size_t n = 0, nlast;
+	int r = last_changes(txn, &last, &nlast);
+
+	if (r)
+		return r;
+	list = calloc(st->npolicies + nlast ?: 1, sizeof(struct policy *));
 	if (!list)
 		return -ENOMEM;
 	for (size_t i = 0; i < st->npolicies; i++)
-		if (!change_find(txn, st->policies[i]->name))
+		if (!last_find(last, nlast, st->policies[i]->name))
 			list[n++] = st->policies[i];
-	for (size_t i = 0; i < txn->n; i++)
-		if (txn->changes[i].policy && change_find(txn, txn->changes[i].name) ==
-						      &txn->changes[i])
-			list[n++] = txn->changes[i].policy;
+	for (size_t i = 0; i < nlast; i++)
+		if (last[i]->policy)
+			list[n++] = last[i]->policy;
 	if (n)
 		qsort(list, n, sizeof(*list), by_name);
 	*ret = list;
@@ -242,27 +294,24 @@ int txn_list(const struct clite_txn *txn, struct policy ***ret, size_t *ret_n)
 
 int clite_txn_commit(struct clite_txn *txn)
 {
+	_cleanup_free_ const struct change **last = NULL;
 	_cleanup_free_ struct policy **list = NULL;
-	size_t n;
+	size_t n, nlast = 0;
 	int r = txn ? ctx_begin(txn->ctx) : -EINVAL;
 
 	if (r)
 		return r;
 	r = txn_list(txn, &list, &n);
 	if (!r)
+		r = last_changes(txn, &last, &nlast);
+	if (!r)
 		r = policies_commit(&txn->ctx->st, list, n, &txn->ctx->err);
 	r = ctx_end(txn->ctx, r);
 	if (r)
 		return r;
-	/* A name is looked for among the changes: not while they are emptied. */
-	for (size_t i = txn->n; i--;) {
-		bool last = true;
-
-		for (size_t j = i + 1; j < txn->n && last; j++)
-			last = strcmp(txn->changes[i].name, txn->changes[j].name) != 0;
-		if (last)
-			txn->changes[i].policy = NULL;
-	}
+	/* Those that count belong to the state now. */
+	for (size_t i = 0; i < nlast; i++)
+		((struct change *)last[i])->policy = NULL;
 	changes_clear(txn);
 	return (int)(txn->ctx->dp->control->revision & INT32_MAX);
 }

@@ -177,6 +177,7 @@ static struct prefix address_of(const struct clite_event *e, const uint8_t ip[16
 struct outcome {
 	uint32_t direction; /* 0: nothing is enforced */
 	struct dp_verdict verdict;
+	bool audited; /* denied, but it passes */
 };
 
 static int port_of(const struct clite_event *e, uint32_t *pp, uint16_t *port)
@@ -223,11 +224,17 @@ static int outcomes(struct clite_rehearsal *h, const struct end *src, const stru
 			return r;
 		for (int k = 0; k < 2; k++) {
 			const struct ruleset *rs = k ? &j->candidate[d] : &j->live[d];
+			bool denied = o[k]->verdict.verdict != DP_VERDICT_ALLOW;
+			struct dp_verdict v;
 
-			if (!rs->enforced || o[k]->verdict.verdict != DP_VERDICT_ALLOW)
+			if (!rs->enforced || (denied && !o[k]->audited))
 				continue;
-			o[k]->direction = d;
-			o[k]->verdict = judge(rs, peer[d]->identity, pp, port, NULL, NULL);
+			v = judge(rs, peer[d]->identity, pp, port, NULL, NULL);
+			/* An audited denial is told unless the other end really drops it. */
+			if (denied && (v.verdict == DP_VERDICT_ALLOW || rs->audit))
+				continue;
+			denied = v.verdict != DP_VERDICT_ALLOW;
+			*o[k] = (struct outcome){ d, v, denied && rs->audit };
 		}
 	}
 	return 0;
@@ -243,6 +250,13 @@ static uint32_t reason_of(const struct outcome *o)
 	default:
 		return 133;
 	}
+}
+
+static uint32_t verdict_of(const struct outcome *o)
+{
+	if (o->verdict.verdict == DP_VERDICT_ALLOW)
+		return CLITE_VERDICT_FORWARDED;
+	return o->audited ? CLITE_VERDICT_AUDIT : CLITE_VERDICT_DROPPED;
 }
 
 /* Was it there already? Notes it. */
@@ -285,16 +299,15 @@ static int tell(struct clite_rehearsal *h, const struct clite_event *e, const st
 		.candidate_direction = candidate->direction,
 	};
 
-	flow.live_verdict = flow.live_reason ? CLITE_VERDICT_DROPPED : CLITE_VERDICT_FORWARDED;
-	flow.candidate_verdict =
-		flow.candidate_reason ? CLITE_VERDICT_DROPPED : CLITE_VERDICT_FORWARDED;
+	flow.live_verdict = verdict_of(live);
+	flow.candidate_verdict = verdict_of(candidate);
 	flow.live_rule = rule_of(st->policies, st->npolicies, live->verdict.rule, &h->live_rule);
 	flow.candidate_rule = rule_of(h->candidate, h->ncandidate, candidate->verdict.rule,
 				      &h->candidate_rule);
-	if (flow.candidate_reason)
-		h->counts.denied++;
-	else
+	if (!flow.candidate_reason || flow.live_verdict == CLITE_VERDICT_DROPPED)
 		h->counts.allowed++;
+	else
+		h->counts.denied++;
 	return h->cb(&flow, h->userdata);
 }
 
@@ -331,7 +344,7 @@ static int judge_event(struct clite_rehearsal *h, const struct clite_event *e)
 	if (src.ep && src.ep == dst.ep)
 		return 0; /* whoever talks to himself needs no leave */
 	r = outcomes(h, &src, &dst, pp, port, &live, &candidate);
-	if (r || !reason_of(&live) == !reason_of(&candidate))
+	if (r || verdict_of(&live) == verdict_of(&candidate))
 		return r;
 	r = tell(h, e, &live, &candidate);
 	return r < 0 ? r : 1;

@@ -131,8 +131,9 @@ static void prefixes_sweep(struct commit *c)
 	for (size_t i = 0; i < c->st->ids.n; i++) {
 		const struct identity *id = c->st->ids.v[i];
 
-		if (!id->cidr.family || bsearch(&id->cidr, c->prefixes, c->nprefixes,
-						sizeof(*c->prefixes), prefix_order))
+		if (!id->cidr.family ||
+		    (c->nprefixes && bsearch(&id->cidr, c->prefixes, c->nprefixes,
+					     sizeof(*c->prefixes), prefix_order)))
 			continue;
 		if (!array_grow(&gone, &cap, n))
 			return; /* the next commit sweeps again */

@@ -182,6 +182,29 @@ START_TEST(audit_of_replies)
 }
 END_TEST
 
+static int packets_of(const struct clite_ct_info *info, void *userdata)
+{
+	if (info->source_port == 7100 && !(info->flags & CLITE_CT_REPLY))
+		*(uint64_t *)userdata = info->packets;
+	return 0;
+}
+
+/* Its counters begin anew when it passes by another rule: not while none lets it. */
+START_TEST(audit_and_counters)
+{
+	uint64_t packets = 0;
+
+	import(POLICY("px", "b", "ingressDeny: [{fromEntities: [all]}]"));
+	ck_assert_int_eq(clite_endpoint_set_audit(ctx, ep_b, 1), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(udp6(7100, 53, false), 0);
+	import(POLICY("py", "b", "ingress: [{}]"));
+	ck_assert_uint_eq(udp6(7100, 53, false), 0);
+	ck_assert_int_gt(clite_conntrack_list(ctx, packets_of, &packets), 0);
+	ck_assert_uint_eq(packets, 4);
+}
+END_TEST
+
 /* What audit lets pass at one end and the other denies is told as the other's. */
 START_TEST(audit_and_who_drops)
 {
@@ -373,6 +396,7 @@ int main(void)
 	tcase_add_checked_fixture(t, reset, NULL);
 	tcase_add_test(t, audit_of_an_endpoint);
 	tcase_add_test(t, audit_of_replies);
+	tcase_add_test(t, audit_and_counters);
 	tcase_add_test(t, audit_and_who_drops);
 	tcase_add_test(t, audit_of_one_end);
 	tcase_add_test(t, audit_of_all);

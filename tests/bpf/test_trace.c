@@ -442,14 +442,10 @@ START_TEST(what_is_the_hosts)
 END_TEST
 
 /* Takes every subscriber's bit away, until it is killed: events get lost. */
-static _Noreturn void events_lose(void)
+static _Noreturn void events_lose(struct dp_control *ctl)
 {
-	struct dp_control *ctl = mmap(NULL, sizeof(*ctl), PROT_READ | PROT_WRITE, MAP_SHARED,
-				      clite_sys_map_fd(ctx, "control"), 0);
-
-	while (ctl != MAP_FAILED)
+	for (;;)
 		__atomic_store_n(&ctl->slots, 0, __ATOMIC_RELAXED);
-	_exit(1);
 }
 
 /* Without its event it is not known why a packet was dropped: that is said, and never
@@ -458,15 +454,18 @@ START_TEST(event_lost)
 {
 	struct clite_trace_opts o = { .sz = sizeof(o), .source = A4, .destination = B4,
 				      .destination_port = 80, .flags = CLITE_TRACE_LIVE };
+	struct dp_control *ctl = mmap(NULL, sizeof(*ctl), PROT_READ | PROT_WRITE, MAP_SHARED,
+				      clite_sys_map_fd(ctx, "control"), 0);
 	const struct clite_trace *t;
 	int lost = 0;
 	pid_t pid;
 
+	ck_assert_ptr_ne(ctl, MAP_FAILED);
 	import(POLICY("px", "b", "ingress: [{}]"));
 	pid = fork();
 	ck_assert_int_ge(pid, 0);
 	if (!pid)
-		events_lose();
+		events_lose(ctl);
 	for (int i = 0; i < 200 && !lost; i++) {
 		int r = clite_trace(ctx, &o, &t);
 
@@ -478,6 +477,7 @@ START_TEST(event_lost)
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+	munmap(ctl, sizeof(*ctl));
 	ck_assert_int_eq(lost, 1);
 	ck_assert_ptr_nonnull(strstr(clite_error(ctx), "the event that says why was lost"));
 	ck_assert_uint_eq(LIVE(.source = A4, .destination = B4, .destination_port = 80)->reason, 133);

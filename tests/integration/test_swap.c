@@ -123,8 +123,8 @@ static void versions_draw(unsigned int seed)
 				struct side *s = &sides[v][e][k];
 				int allow = 2 + draw(&seed, RULES - 5), deny = draw(&seed, 4);
 
-				/* Each swap brings a prefix and takes one away. */
-				unsigned int without = 1u << v;
+				/* Every other swap brings a prefix and takes one away. */
+				unsigned int without = v < 2 ? 2 : 4;
 
 				/* An endpoint of which every other swap changes nothing. */
 				if (e == ENDPOINTS - 1)
@@ -891,8 +891,7 @@ START_TEST(each_packet_sees_one_version)
 	listen_to_drops(&told);
 	for (int i = 0; i < nsenders; i++)
 		ck_assert_int_eq(pthread_create(&senders[i].thread, NULL, send_bursts, &senders[i]), 0);
-	/* Not to wait for its turn behind each burst. */
-	ck_assert_int_eq(setpriority(PRIO_PROCESS, 0, -20), 0);
+	if (getenv("NICE")) ck_assert_int_eq(setpriority(PRIO_PROCESS, 0, atoi(getenv("NICE"))), 0);
 	for (unsigned long v = 1; v <= swaps && !atomic_load(&stop); v++) {
 		swap_to(v);
 		ck_assert_int_ge(clite_dispatch(ctx, 10000), 0);

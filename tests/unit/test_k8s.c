@@ -122,6 +122,8 @@ static const struct {
 	{ K8S("podSelector: {}, ingress: [{ports: [{protocol: UDP}, {}]}]"),
 	  CILIUM(ALL_OF_X DENY_IN "ingress: [{toPorts: [{ports: [{port: '0', protocol: UDP}, {port: "
 				  "'0', protocol: TCP}]}]}]") },
+	{ K8S("podSelector: {}, ingress: [{ports: [{port: HTTP}]}]"),
+	  CILIUM(ALL_OF_X DENY_IN "ingress: [{toPorts: [{ports: [{port: http, protocol: TCP}]}]}]") },
 	{ K8S("podSelector: {}, ingress: [{ports: [{port: http}]}]"),
 	  CILIUM(ALL_OF_X DENY_IN "ingress: [{toPorts: [{ports: [{port: http, protocol: TCP}]}]}]") },
 };

@@ -33,11 +33,19 @@ static char *side_text(uint32_t reason, const struct clite_rule_info *rule)
 		       rule->index, place ? place : "");
 }
 
-static json_t *side_json(uint32_t reason, uint32_t direction, const struct clite_rule_info *rule)
+static const char *verdict_text(uint32_t verdict)
+{
+	return verdict == CLITE_VERDICT_DROPPED ? "DROPPED" :
+	       verdict == CLITE_VERDICT_AUDIT	? "AUDIT" :
+						  "FORWARDED";
+}
+
+static json_t *side_json(uint32_t verdict, uint32_t reason, uint32_t direction,
+			 const struct clite_rule_info *rule)
 {
 	json_t *side = json_new_object();
 
-	json_put_text(side, "verdict", reason ? "DROPPED" : "FORWARDED");
+	json_put_text(side, "verdict", verdict_text(verdict));
 	json_put_number(side, "drop_reason", reason);
 	if (direction)
 		json_put_text(side, "direction", direction == CLITE_INGRESS ? "INGRESS" : "EGRESS");
@@ -85,16 +93,20 @@ static int on_flow(const struct clite_rehearsal_flow *f, void *userdata)
 		json_put(object, "flow",
 			 event ? json_incref(json_object_get(event, "flow")) : json_new_object());
 		json_decref(event);
-		json_put(object, "live", side_json(f->live_reason, f->live_direction, f->live_rule));
-		json_put(object, "candidate", side_json(f->candidate_reason, f->candidate_direction,
-							f->candidate_rule));
+		json_put(object, "live", side_json(f->live_verdict, f->live_reason,
+						   f->live_direction, f->live_rule));
+		json_put(object, "candidate",
+			 side_json(f->candidate_verdict, f->candidate_reason,
+				   f->candidate_direction, f->candidate_rule));
 		json_print_line(object);
 	} else {
 		_cleanup_free_ char *live = side_text(f->live_reason, f->live_rule);
 		_cleanup_free_ char *candidate = side_text(f->candidate_reason, f->candidate_rule);
 
 		printf("would be %s: %s; now: %s; then: %s\n",
-		       f->candidate_reason ? "DROPPED" : "ALLOWED", line ? line : "?", live,
+		       f->candidate_verdict == CLITE_VERDICT_DROPPED ? "DROPPED" :
+		       f->candidate_verdict == CLITE_VERDICT_AUDIT   ? "AUDITED" :
+								       "ALLOWED", line ? line : "?", live,
 		       candidate);
 	}
 	return ferror(stdout) ? -ECANCELED : 0;

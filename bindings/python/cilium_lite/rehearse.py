@@ -26,7 +26,7 @@ class RehearsedFlow:
     event: Event  # by which it was seen
     live_verdict: Union[Verdict, int]  # of the policies in force
     candidate_verdict: Union[Verdict, int]
-    live_reason: int  # drop reason 133 or 181; 0: it passes
+    live_reason: int  # drop reason 133 or 181, also if audited; 0: nothing denies it
     candidate_reason: int
     live_direction: Union[Direction, int]  # where it was decided; 0: nothing is enforced
     candidate_direction: Union[Direction, int]
