@@ -139,8 +139,7 @@ static void prefixes_sweep(struct commit *c)
 			return; /* the next commit sweeps again */
 		gone[n++] = id->id;
 	}
-	for (size_t i = 0; i < n; i++)
-		cidr_remove(c->st, identities_get(&c->st->ids, gone[i]));
+	cidrs_remove(c->st, gone, n);
 }
 
 /* ---- tables -------------------------------------------------------------------- */
@@ -348,12 +347,7 @@ static void take_back(struct commit *c)
 {
 	policies_unstore(c);
 	tables_sweep(c->st);
-	for (size_t i = 0; i < c->nadded; i++) {
-		struct identity *id = identities_get(&c->st->ids, c->added[i]);
-
-		if (id)
-			cidr_remove(c->st, id);
-	}
+	cidrs_remove(c->st, c->added, c->nadded);
 }
 
 /* A policy that L3 and L4 alone cannot enforce is no policy half enforced: it is none. */

@@ -343,10 +343,10 @@ int endpoint_remove(struct state *st, uint32_t id, struct errtext *err)
 		}
 	table_unref(st, live.egress, &unused);
 	table_unref(st, live.ingress, &unused);
-	if (unused) {
+	if (unused || identity_is_last(st, e->identity))
 		dp_synchronize(st->dp);
+	if (unused)
 		tables_sweep(st);
-	}
 	r = policies_follow(st, err);
 	identity_put(st, e->identity);
 	endpoint_free(e);

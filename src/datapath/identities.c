@@ -65,6 +65,13 @@ int identity_get(struct state *st, struct labels *labels, struct identity **ret,
 	return 0;
 }
 
+/* Nothing leads to it any more after this reference: packets that have found it must
+ * be gone before its classes go. */
+bool identity_is_last(const struct state *st, const struct identity *id)
+{
+	return id->refs == 1 && id->id >= CLITE_ID_FIRST && (st->ntables || !st->tables_loaded);
+}
+
 void identity_put(struct state *st, struct identity *id)
 {
 	if (--id->refs || id->id < CLITE_ID_FIRST)
@@ -135,11 +142,24 @@ int cidr_add(struct state *st, const struct prefix *p, struct errtext *err)
 	return r;
 }
 
-void cidr_remove(struct state *st, struct identity *id)
+void cidrs_remove(struct state *st, const uint32_t *ids, size_t n)
 {
-	if (!user_find(st, &id->cidr))
-		ipcache_erase(st, &id->cidr);
-	identity_drop(st, id);
+	for (size_t i = 0; i < n; i++) {
+		const struct identity *id = identities_get(&st->ids, ids[i]);
+
+		if (id && !user_find(st, &id->cidr))
+			ipcache_erase(st, &id->cidr);
+	}
+	/* A packet that has found one must find its class as well: without it, it is
+	 * anybody, whom a policy may treat otherwise. */
+	if (n)
+		dp_synchronize(st->dp);
+	for (size_t i = 0; i < n; i++) {
+		struct identity *id = identities_get(&st->ids, ids[i]);
+
+		if (id)
+			identity_drop(st, id);
+	}
 }
 
 void outside_changed(struct state *st)
@@ -184,6 +204,8 @@ int ipcache_set(struct state *st, const struct prefix *p, uint32_t identity, str
 		struct identity *old = identities_get(&st->ids, u->identity);
 
 		*u = new;
+		if (identity_is_last(st, old))
+			dp_synchronize(st->dp);
 		identity_put(st, old);
 	} else {
 		st->user[st->nuser++] = new;
@@ -212,6 +234,8 @@ int ipcache_unset(struct state *st, const struct prefix *p, struct errtext *err)
 	else
 		ipcache_erase(st, p);
 	outside_changed(st);
+	if (identity_is_last(st, id))
+		dp_synchronize(st->dp);
 	identity_put(st, id);
 	return r;
 }

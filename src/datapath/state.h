@@ -131,9 +131,10 @@ void tables_remove_identity(struct state *st, uint32_t id);
 /* identities.c: label sets and prefixes with their traces in the maps */
 int identity_get(struct state *st, struct labels *labels, struct identity **ret,
 		 struct errtext *err);
+bool identity_is_last(const struct state *st, const struct identity *id);
 void identity_put(struct state *st, struct identity *id);
 int cidr_add(struct state *st, const struct prefix *p, struct errtext *err);
-void cidr_remove(struct state *st, struct identity *id);
+void cidrs_remove(struct state *st, const uint32_t *ids, size_t n);
 int ipcache_write(struct state *st, const struct prefix *p, uint32_t identity, struct errtext *err);
 void ipcache_erase(struct state *st, const struct prefix *p);
 int ipcache_set(struct state *st, const struct prefix *p, uint32_t identity, struct errtext *err);
