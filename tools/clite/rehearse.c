@@ -103,10 +103,11 @@ static int on_flow(const struct clite_rehearsal_flow *f, void *userdata)
 		_cleanup_free_ char *live = side_text(f->live_reason, f->live_rule);
 		_cleanup_free_ char *candidate = side_text(f->candidate_reason, f->candidate_rule);
 
-		printf("would be %s: %s; now: %s; then: %s\n",
-		       f->candidate_verdict == CLITE_VERDICT_DROPPED ? "DROPPED" :
-		       f->candidate_verdict == CLITE_VERDICT_AUDIT   ? "AUDITED" :
-								       "ALLOWED", line ? line : "?", live,
+		const char *then = f->candidate_verdict == CLITE_VERDICT_DROPPED ? "DROPPED" :
+				   f->candidate_verdict == CLITE_VERDICT_AUDIT	 ? "AUDITED" :
+										   "ALLOWED";
+
+		printf("would be %s: %s; now: %s; then: %s\n", then, line ? line : "?", live,
 		       candidate);
 	}
 	return ferror(stdout) ? -ECANCELED : 0;
