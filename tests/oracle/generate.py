@@ -11,18 +11,30 @@ changed, in one transaction. Beside what oracle.py reads, a probe has
   sport  source port, or identifier of an ICMP echo
   flow   a number: probes of the same number in later phases belong to the same flow
   reply  also send the answer, which must go the same way
+  service  [address, port] of a service to send to, whose only back end is the destination
 
-"documents first" says that a phase's documents come before its endpoints.
+"documents first" says that a phase's documents come before its endpoints, "writing" how they
+are written: {"how": of texts.py, "yaml": true}.
+
+What is drawn is a list of features, as an older library may not have all of them.
 """
 import ipaddress
 import random
 
 import oracle
+import texts
+
+FEATURES = ("clusterwide", "specs", "network policies", "lists", "streams", "rule arrays",
+            "named ports", "requires", "services", "enforcement", "localhost", "audit")
 
 KEYS = {"app": ["a", "b", "c"], "tier": ["front", "back"], "env": ["prod", "dev"],
         "io.x/y-z": ["", "1"]}
 SOURCES = ["k8s", "k8s", "k8s", "container", ""]
-NAMESPACES = ["red", "blue"]
+NAMESPACES = ["red", "blue", "default"]
+NAMESPACE_KEYS = {"team": ["x", "y"], "kubernetes.io/metadata.name": NAMESPACES}
+PORT_NAMES = ["http", "dns", "web-2", "x"]
+SERVICES = ["red/db", "blue/db", "default/api", "api", "red/cache"]
+VIP = {4: "10.96.0.", 6: "fd00:96::"}
 RESERVED = ["remote-node", "health", "unmanaged", "ingress", "kube-apiserver"]
 PORTS = [0, 1, 22, 53, 79, 80, 81, 443, 1024, 8000, 8080, 32767, 65534, 65535]
 ICMP_TYPES = {"IPv4": [0, 3, 8, 11, 13, 42, 255], "IPv6": [1, 2, 3, 4, 128, 129, 130, 255]}
@@ -32,17 +44,22 @@ POOLS = {4: ["10.0.0.0/8", "198.51.100.0/24", "203.0.113.0/24"],
          6: ["fd00::/16", "2001:db8::/32"]}
 # Of addresses of these nobody may be a peer.
 SPECIAL = [ipaddress.ip_network(n) for n in (
-    "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/16", "fe80::/10",
+    "10.96.0.0/24", "fd00:96::/64", "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/16", "fe80::/10",
     "ff00::/8")]
 HOST = ["10.1.2.1", "192.0.2.1", "fd00:1:2::1", "2001:db8:ffff::1"]
 ENDPOINTS_MAX = 8
 
 
 class Generator:
-    def __init__(self, seed):
+    def __init__(self, seed, features=FEATURES):
         self.r = random.Random(seed)
         r = self.r
-        self.namespaced = r.random() < 0.25
+        self.features = set(features)
+        self.namespaced = r.random() < 0.5
+        self.with_services = self.has("services", 0.3)
+        self.with_requires = self.has("requires", 0.2)
+        self.with_names = self.has("named ports", 0.5)
+        self.with_modes = r.random() < 0.3
         self.with_deny = r.random() < 0.8
         self.with_reserved = r.random() < 0.3
         self.cidrs = {4: self.prefixes(4), 6: self.prefixes(6)}
@@ -51,6 +68,9 @@ class Generator:
 
     def chance(self, p):
         return self.r.random() < p
+
+    def has(self, feature, p):
+        return self.chance(p) and feature in self.features
 
     def some(self, values, most):
         return [self.r.choice(values) for _ in range(self.r.randint(1, most))]
@@ -115,7 +135,13 @@ class Generator:
                 source = self.r.choice(SOURCES)
                 labels[source, key] = self.r.choice(values)
         if self.namespaced and self.chance(0.9):
-            labels["k8s", oracle.NAMESPACE] = self.r.choice(NAMESPACES)
+            namespace = self.r.choice(NAMESPACES)
+            labels["k8s", oracle.NAMESPACE] = namespace
+            if self.chance(0.9):
+                labels["k8s", oracle.NAMESPACE_LABELS + "kubernetes.io/metadata.name"] = namespace
+            if self.chance(0.7):
+                labels["k8s", oracle.NAMESPACE_LABELS + "team"] = \
+                    "x" if namespace == "red" else self.r.choice(NAMESPACE_KEYS["team"])
         if not labels:
             labels["k8s", "app"] = "a"
         return sorted(f"{s}:{k}={v}" if s else f"{k}={v}" for (s, k), v in labels.items())
@@ -129,7 +155,20 @@ class Generator:
         if both or "ipv4" not in e:
             e["ipv6"] = self.address(6, taken)
             taken.add(e["ipv6"])
+        if self.with_names and self.chance(0.7):
+            e["ports"] = self.endpoint_ports()
         return e
+
+    def endpoint_ports(self):
+        """A name may stand for a port of each protocol."""
+        r = self.r
+        ports = {}
+        for _ in range(r.choice([1, 2, 2, 3])):
+            protocol = r.choice(["tcp", "tcp", "tcp", "udp", "sctp"])
+            ports[r.choice(PORT_NAMES), protocol] = r.choice(PORTS[1:])
+        return [f"{name.upper() if self.chance(0.1) else name}={number}"
+                + ("" if protocol == "tcp" and self.chance(0.5) else "/" + protocol)
+                for (name, protocol), number in sorted(ports.items())]
 
     def remote(self, endpoints):
         if self.chance(0.6):
@@ -145,7 +184,7 @@ class Generator:
             labels = r.choice(endpoints)["labels"]
             if labels:
                 source, key, value = oracle.parse_label(r.choice(labels))
-                if self.namespaced and key == oracle.NAMESPACE:
+                if key == oracle.NAMESPACE:
                     return "k8s:" + key, value
                 prefix = r.choice(["", "", "any:", source + ":", r.choice(["k8s:", "container:"])])
                 return prefix + key, value
@@ -157,7 +196,7 @@ class Generator:
         op = self.r.choice(["In", "NotIn", "Exists", "DoesNotExist"])
         e = {"key": key, "operator": op}
         if op in ("In", "NotIn"):
-            known = KEYS.get(oracle.parse_key(key)[1], NAMESPACES)
+            known = KEYS.get(oracle.parse_key(key)[1], NAMESPACES + ["x"])
             e["values"] = sorted({value} | set(self.some(known, 2)))
         return e
 
@@ -210,12 +249,17 @@ class Generator:
 
     def peers(self, direction, endpoints, element):
         to = "from" if direction == oracle.INGRESS else "to"
+        services = ["Services"] * 4 if self.with_services and to == "to" else []
         kind = self.r.choice(["Endpoints"] * 6 + ["CIDR"] * 2 + ["CIDRSet"] * 3 + ["Entities"] * 3
-                             + ["none"] * 2)
+                             + ["none"] * 2 + services)
+        if self.with_requires and kind in ("Endpoints", "none") and self.chance(0.25):
+            element[to + "Requires"] = [self.selector(endpoints)
+                                        for _ in range(self.r.choice([1, 1, 2]))]
         if kind == "none":
             return
         make = {"Endpoints": lambda: self.selector(endpoints), "CIDR": self.cidr,
-                "CIDRSet": self.cidr_set, "Entities": self.entity}[kind]
+                "CIDRSet": self.cidr_set, "Entities": self.entity,
+                "Services": self.to_service}[kind]
         most = 3 if kind != "Entities" else 2
         element[to + kind] = [] if self.chance(0.05) else \
             [make() for _ in range(self.r.randint(1, most))]
@@ -226,8 +270,32 @@ class Generator:
         return self.r.choice(["all", "world", "world", "host", "host", "cluster", "world-ipv4",
                               "world-ipv6", "init", "none"])
 
+    def to_service(self):
+        r = self.r
+        namespace, _, name = r.choice(SERVICES).rpartition("/")
+        where = {} if self.chance(0.25) else {"namespace": namespace or "default"}
+        if self.chance(0.5):
+            return {"k8sService": {"serviceName": name, **where}}
+        if self.chance(0.6):
+            where = {}
+        selector = {"matchLabels": {r.choice(["", "any:", "k8s:"]) + "app": r.choice(KEYS["app"])}}
+        if self.chance(0.4):
+            key = r.choice(["app", "tier"])
+            operator = r.choice(["In", "NotIn", "Exists", "DoesNotExist"])
+            e = {"key": key, "operator": operator}
+            if operator in ("In", "NotIn"):
+                e["values"] = sorted(set(self.some(KEYS[key], 2)))
+            selector = {"matchExpressions": [e]}
+        return {"k8sServiceSelector": {"selector": {} if self.chance(0.1) else selector, **where}}
+
     def port(self):
         r = self.r
+        if self.with_names and self.chance(0.3):
+            name = r.choice(PORT_NAMES + ["none"])
+            p = {"port": name.upper() if self.chance(0.1) else name}
+            if self.chance(0.7):
+                p["protocol"] = r.choice(["TCP", "TCP", "TCP", "UDP", "SCTP", "ANY"])
+            return p
         p = {"port": str(0 if self.chance(0.15) else r.choice(PORTS))}
         if p["port"] != "0" and self.chance(0.3):
             p["endPort"] = r.choice([n for n in PORTS if n >= int(p["port"])])
@@ -281,43 +349,147 @@ class Generator:
         return rule
 
     def document(self, number, endpoints):
+        if self.namespaced and self.has("network policies", 0.4):
+            return self.network_policy(number, endpoints)
+        if self.has("rule arrays", 0.1):
+            return self.rule_array(number, endpoints)
         doc = {"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
                "metadata": {"name": f"p{number}"}}
         if self.namespaced and self.chance(0.7):
             doc["metadata"]["namespace"] = self.r.choice(NAMESPACES)
-        elif self.chance(0.2):
+        elif self.has("clusterwide", 0.4):
             doc["kind"] = "CiliumClusterwideNetworkPolicy"
-        if self.chance(0.2):
+        if self.has("specs", 0.2):
             doc["specs"] = [self.rule(endpoints) for _ in range(self.r.randint(1, 3))]
         if "specs" not in doc or self.chance(0.2):
             doc["spec"] = self.rule(endpoints)
         return doc
 
+    def rule_array(self, number, endpoints):
+        doc = {"name": f"p{number}",
+               "rules": [self.rule(endpoints) for _ in range(self.r.choice([1, 1, 2, 3]))]}
+        if self.chance(0.5):
+            doc["rules"][0]["labels"] = [{"key": "name", "value": doc["name"]}]
+        return doc
+
+    # ---- Kubernetes' documents -----------------------------------------------
+
+    def plain_selector(self, keys):
+        """A LabelSelector of Kubernetes': keys have no source."""
+        r = self.r
+        s = {}
+        if self.chance(0.15):
+            return s
+        if self.chance(0.65):
+            pairs = [(k, r.choice(keys[k])) for k in self.some(sorted(keys), 2)]
+            s["matchLabels"] = dict(pairs[:1] if self.chance(0.7) else pairs)
+        if not s or self.chance(0.2):
+            key = r.choice(sorted(keys))
+            e = {"key": key, "operator": r.choice(["In", "NotIn", "Exists", "DoesNotExist"])}
+            if e["operator"] in ("In", "NotIn"):
+                e["values"] = sorted(set(self.some(keys[key], 2)))
+            s["matchExpressions"] = [e]
+        return s
+
+    def pod_peer(self):
+        kind = self.r.randrange(10)
+        if kind < 4:
+            return {"podSelector": self.plain_selector(KEYS)}
+        if kind < 6:
+            return {"namespaceSelector": self.plain_selector(NAMESPACE_KEYS)}
+        if kind < 8:
+            return {"namespaceSelector": self.plain_selector(NAMESPACE_KEYS),
+                    "podSelector": self.plain_selector(KEYS)}
+        block = self.cidr_set()
+        block["cidr"] = str(ipaddress.ip_network(block["cidr"]))  # with a length
+        return {"ipBlock": block}
+
+    def pod_port(self):
+        r = self.r
+        p = {}
+        if self.chance(0.7):
+            p["protocol"] = r.choice(["TCP", "TCP", "TCP", "UDP", "SCTP"])
+        if self.with_names and self.chance(0.4):
+            p["port"] = r.choice(PORT_NAMES + ["none"])
+        elif self.chance(0.9):
+            p["port"] = r.choice(PORTS[1:])
+            if self.chance(0.3):
+                p["endPort"] = r.choice([n for n in PORTS if n >= p["port"]])
+        return p
+
+    def network_rule(self, peers_key):
+        r = self.r
+        rule = {}
+        if self.chance(0.8):
+            rule[peers_key] = [] if self.chance(0.08) else \
+                [self.pod_peer() for _ in range(r.choice([1, 1, 2, 3]))]
+        if self.chance(0.6):
+            rule["ports"] = [] if self.chance(0.08) else \
+                [self.pod_port() for _ in range(r.choice([1, 1, 2, 3]))]
+        return rule
+
+    def network_policy(self, number, endpoints):
+        r = self.r
+        doc = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+               "metadata": {"name": f"p{number}"}, "spec": {}}
+        spec = doc["spec"]
+        namespaces = [v for e in endpoints for v in oracle.namespaces_of(oracle.endpoint_labels(e))]
+        if self.chance(0.8):
+            doc["metadata"]["namespace"] = r.choice(namespaces or NAMESPACES)
+        if self.chance(0.95):
+            spec["podSelector"] = {} if self.chance(0.3) else self.plain_selector(KEYS)
+        for direction, peers_key in ((oracle.INGRESS, "from"), (oracle.EGRESS, "to")):
+            if self.chance(0.55):
+                spec[direction] = [] if self.chance(0.12) else \
+                    [self.network_rule(peers_key) for _ in range(r.choice([1, 1, 2]))]
+        if self.chance(0.6):
+            spec["policyTypes"] = r.choice([[], ["Ingress"], ["Ingress"], ["Egress"], ["Egress"],
+                                            ["Ingress", "Egress"], ["Egress", "Ingress"]])
+        return doc
+
     # ---- packets -------------------------------------------------------------
 
-    def named_ports(self, documents):
-        """Ports and types of ICMP that documents name, and those beside them."""
+    @staticmethod
+    def cilium_ports(rule, ports, types):
+        for key in ("ingress", "ingressDeny", "egress", "egressDeny"):
+            for e in rule.get(key) or []:
+                for p in (p for t in e.get("toPorts") or [] for p in t["ports"]):
+                    if not oracle.is_port_name(p["port"]):
+                        ports.update((int(p["port"]), p.get("endPort", int(p["port"]))))
+                for f in (f for t in e.get("icmps") or [] for f in t["fields"]):
+                    family, kind = f.get("family", "IPv4"), f["type"]
+                    types[family].add(oracle.ICMP_NAMES[family][kind]
+                                      if isinstance(kind, str) else kind)
+
+    def interesting(self, world):
+        """Ports and types of ICMP that documents name, and those beside them; the protocols and
+        ports that have names, by address."""
         ports, types = set(), {"IPv4": set(), "IPv6": set()}
-        for doc in documents:
-            for rule in oracle.rules_of(doc):
-                for key in ("ingress", "ingressDeny", "egress", "egressDeny"):
-                    for e in rule.get(key) or []:
-                        for p in (p for t in e.get("toPorts") or [] for p in t["ports"]):
-                            for n in (int(p["port"]), p.get("endPort", int(p["port"]))):
-                                ports |= {n - 1, n, n + 1}
-                        for f in (f for t in e.get("icmps") or [] for f in t["fields"]):
-                            family, kind = f.get("family", "IPv4"), f["type"]
-                            if isinstance(kind, str):
-                                kind = oracle.ICMP_NAMES[family][kind]
-                            types[family] |= {kind - 1, kind, kind + 1}
-        return ([p for p in ports if 0 <= p <= 65535] or [80],
-                {f: [t for t in sorted(v) if 0 <= t <= 255] or [8] for f, v in types.items()})
+        for doc in world["documents"]:
+            for _, rule in oracle.rules_of(doc):
+                self.cilium_ports(rule, ports, types)
+            if doc.get("kind") != "NetworkPolicy":
+                continue
+            for direction in (oracle.INGRESS, oracle.EGRESS):
+                for p in (p for e in doc["spec"].get(direction) or [] for p in e.get("ports") or []):
+                    if isinstance(p.get("port"), int):
+                        ports.update((p["port"], p.get("endPort", p["port"])))
+        called = {e[own]: [oracle.parse_port_name(text)[1:] for text in e["ports"]]
+                  for e in world["endpoints"] if "ports" in e for own in ("ipv4", "ipv6")
+                  if own in e}
+        beside = [p + d for p in ports for d in (-1, 0, 1) if 0 <= p + d <= 65535]
+        return (sorted(beside) or [80],
+                {f: sorted({t + d for t in v for d in (-1, 0, 1) if 0 <= t + d <= 255}) or [8]
+                 for f, v in types.items()}, called)
 
     def layer4(self, probe, version, named):
         r = self.r
-        ports, types = named
+        ports, types, called = named
         protocol = r.choice(["TCP"] * 5 + ["UDP"] * 3 + ["SCTP"] * 2 + ["ICMP"] * 3)
         probe["sport"] = self.flows % 60000 + 1025
+        if probe["destination"] in called and self.chance(0.4):
+            probe["protocol"], probe["port"] = r.choice(called[probe["destination"]])
+            return
         if protocol != "ICMP":
             probe["protocol"] = protocol
             probe["port"] = r.choice(ports if self.chance(0.6) else PORTS)
@@ -344,13 +516,24 @@ class Generator:
             one, far = r.choice(locals_), self.address(version, taken)
             if there and self.chance(0.4):
                 far = r.choice(there)
-            kind = r.choice(["local"] * 5 + ["out"] * 4 + ["in"] * 4 + ["to-host"] + ["from-host"])
+            backends = [a for s in world.get("services", []) for a, _ in s["backends"]
+                        if a not in taken and a not in HOST
+                        and ipaddress.ip_address(a).version == version]
+            if backends and self.chance(0.4):
+                far = r.choice(backends)
+            kind = r.choice(["local"] * 5 + ["out"] * 4 + ["in"] * 4 + ["to-host"] + ["from-host"]
+                            + ["service"] * 2 * bool(world.get("services")))
             host = r.choice([a for a in HOST if ipaddress.ip_address(a).version == version])
             if kind == "local":
                 others = [a for a in locals_ if a != one]
                 if not others:
                     continue
                 ends = one, r.choice(others), "from_endpoint"
+            elif kind == "service":
+                service = self.service_probe(world, version, one)
+                if service:
+                    return service
+                continue
             elif kind == "out":
                 ends = one, far, "from_endpoint"
             elif kind == "to-host":
@@ -369,8 +552,70 @@ class Generator:
             return probe
         return None
 
+    def service_probe(self, world, version, source):
+        """To a service that has one back end: it is known who gets it."""
+        some = [s for s in world["services"]
+                if ipaddress.ip_address(s["address"]).version == version
+                and len(s["backends"]) == 1 and s["backends"][0][0] not in (source, *HOST)]
+        if not some:
+            return None
+        s = self.r.choice(some)
+        self.flows += 1
+        return {"source": source, "destination": s["backends"][0][0], "via": "from_endpoint",
+                "flow": self.flows, "sport": self.flows % 60000 + 1025,
+                "protocol": s["protocol"], "port": s["backends"][0][1],
+                "service": [s["address"], s["port"]], "reply": self.chance(0.25)}
+
     def taken(self, world):
         return {e[k] for e in world["endpoints"] for k in ("ipv4", "ipv6") if k in e}
+
+    # ---- services and settings -----------------------------------------------
+
+    def backends(self, world, version, port):
+        found = {}
+        for _ in range(self.r.choice([0, 1, 1, 1, 1, 2, 3])):
+            own = [e[f"ipv{version}"] for e in world["endpoints"] if f"ipv{version}" in e]
+            taken = self.taken(world) | set(world["remotes"])
+            address = self.address(version, taken)
+            if own and self.chance(0.6):
+                address = self.r.choice(own)
+            elif self.chance(0.1):
+                address = self.r.choice([a for a in HOST
+                                         if ipaddress.ip_address(a).version == version])
+            found[address] = port if self.chance(0.5) else self.r.choice(PORTS[1:])
+        return [[a, p] for a, p in found.items()]
+
+    def service(self, i, world):
+        r = self.r
+        version = r.choice([4, 4, 6])
+        s = {"name": SERVICES[i], "address": f"{VIP[version]}{i + 1}",
+             "port": r.choice(PORTS[1:]), "protocol": r.choice(["TCP", "TCP", "UDP"])}
+        s["labels"] = sorted(f"{r.choice(['', 'k8s:'])}{k}={r.choice(KEYS[k])}"
+                             for k in ("app", "tier") if self.chance(0.7))
+        s["backends"] = self.backends(world, version, s["port"])
+        return s
+
+    def services(self, world, before):
+        if not self.with_services:
+            return []
+        return [before[i] if i in before and self.chance(0.7) else self.service(i, world)
+                for i in range(len(SERVICES)) if self.chance(0.7)]
+
+    def settings(self, world, before):
+        """Modes of the instance and of endpoints."""
+        if not self.with_modes:
+            return
+        config = dict(before.get("config", {}))
+        if self.has("enforcement", 0.3):
+            config["enforcement"] = self.r.choice(["default", "default", "always", "always",
+                                                   "never"])
+        if self.has("localhost", 0.4):
+            config["allow localhost"] = self.chance(0.6)
+        if self.has("audit", 0.2):
+            config["audit"] = self.chance(0.3)
+        world["config"] = config
+        if "audit" in self.features:
+            world["audited"] = [e["name"] for e in world["endpoints"] if self.chance(0.15)]
 
     # ---- worlds --------------------------------------------------------------
 
@@ -385,6 +630,8 @@ class Generator:
                 taken.add(address)
                 world["remotes"][address] = self.remote(world["endpoints"])
         self.avoid_exact(world)
+        world["services"] = self.services(world, {})
+        self.settings(world, {})
         world["documents"] = [self.document(i, world["endpoints"])
                               for i in range(r.choice([1, 1, 2, 2, 3, 4, 6]))]
         return world
@@ -415,40 +662,64 @@ class Generator:
             free = [i for i in range(ENDPOINTS_MAX) if f"e{i}" not in names]
             taken = self.taken(world) | set(world["remotes"])
             world["endpoints"].append(self.endpoint(free[0], taken))
+        world["services"] = self.services(
+            world, {SERVICES.index(s["name"]): s for s in before["services"]})
+        self.settings(world, before)
         docs = world["documents"]
         for _ in range(r.choice([0, 1, 1, 2])):
             what = r.choice(["add", "drop", "change", "change"])
             if what == "add" or not docs:
-                names = {d["metadata"]["name"] for d in docs}
-                number = next(i for i in range(1000) if f"p{i}" not in names)
+                numbers = {self.number(d) for d in docs}
+                number = next(i for i in range(1000) if i not in numbers)
                 docs.append(self.document(number, world["endpoints"]))
             elif what == "drop":
                 docs.pop(r.randrange(len(docs)))
             else:
                 i = r.randrange(len(docs))
-                number = int(docs[i]["metadata"]["name"][1:])
-                docs[i] = self.document(number, world["endpoints"])
+                docs[i] = self.document(self.number(docs[i]), world["endpoints"])
         return world
+
+    @staticmethod
+    def number(document):
+        return int(oracle.policy_name(document).rpartition("/")[2][1:])
+
+    def writing(self):
+        how = self.r.choice(texts.HOW)
+        if ("streams" if how == "stream" else "lists") not in self.features:
+            how = "each"
+        return {"how": how, "yaml": self.chance(0.5)}
 
     def again(self, before, world):
         """Probes of the phase before whose flows go on."""
         known = {oracle.peer_at(world, a).address for a in self.taken(world)}
         for probe in before["probes"]:
             here = probe["source"] if probe["via"] == "from_endpoint" else probe["destination"]
+            if "service" in probe and before["services"] != world["services"]:
+                continue
             if ipaddress.ip_address(here) in known and self.chance(0.2) \
                     and {probe["source"], probe["destination"]}.isdisjoint(
                         self.taken(world) ^ self.taken(before)):
                 yield dict(probe)
 
+    def telling(self, world, named):
+        """A probe; more often than by chance one that a rule is about, or one that is denied."""
+        probe = self.probe(world, named)
+        for _ in range(self.r.choice([0, 4, 12])):
+            if probe and any(r and (r.allows or r.denies) for r in oracle.judge(world, probe)[1:]):
+                break
+            probe = self.probe(world, named)
+        return probe
+
     def case(self, phases, probes):
         worlds = []
         for _ in range(phases):
             world = self.next(worlds[-1]) if worlds else self.first()
-            named = self.named_ports(world["documents"])
+            named = self.interesting(world)
             world["documents first"] = self.chance(0.3)
+            world["writing"] = self.writing()
             world["probes"] = list(self.again(worlds[-1], world)) if worlds else []
             while len(world["probes"]) < probes:
-                probe = self.probe(world, named)
+                probe = self.telling(world, named)
                 if probe:
                     world["probes"].append(probe)
             self.r.shuffle(world["probes"])
@@ -456,5 +727,44 @@ class Generator:
         return {"phases": worlds}
 
 
-def case(seed, phases=4, probes=64):
-    return Generator(seed).case(phases, probes)
+def case(seed, phases=4, probes=64, features=FEATURES):
+    return Generator(seed, features).case(phases, probes)
+
+
+def feature_case(feature):
+    """A world of one phase that has the feature, to see whether the library does."""
+    def rules(**more):
+        return {"endpointSelector": {}, "ingress": [{"fromEntities": ["all"]}], **more}
+
+    doc = {"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+           "metadata": {"name": "p"}, "spec": rules()}
+    other = {**doc, "metadata": {"name": "q"}}
+    endpoint = {"name": "e0", "labels": ["k8s:app=a"], "ipv4": "10.0.0.1"}
+    world = {"host": list(HOST), "endpoints": [endpoint], "documents": [doc], "probes": []}
+    if feature == "clusterwide":
+        doc["kind"] = "CiliumClusterwideNetworkPolicy"
+    elif feature == "specs":
+        doc["specs"] = [doc.pop("spec")]
+    elif feature == "network policies":
+        doc.update(apiVersion="networking.k8s.io/v1", kind="NetworkPolicy",
+                   spec={"podSelector": {}, "ingress": [{}]})
+    elif feature in ("lists", "streams"):
+        world["documents"].append(other)
+        world["writing"] = {"how": feature[:-1]}
+    elif feature == "rule arrays":
+        world["documents"] = [{"name": "p", "rules": [rules()]}]
+    elif feature == "named ports":
+        endpoint["ports"] = ["http=80/tcp"]
+        doc["spec"]["ingress"] = [{"toPorts": [{"ports": [{"port": "http"}]}]}]
+    elif feature == "requires":
+        doc["spec"]["ingress"] = [{"fromRequires": [{"matchLabels": {"app": "a"}}]}]
+    elif feature == "services":
+        world["services"] = [{"name": "a/b", "labels": ["app=a"], "address": "10.96.0.1",
+                              "port": 80, "protocol": "TCP", "backends": [["10.0.0.1", 80]]}]
+        doc["spec"]["egress"] = [{"toServices": [{"k8sService": {"serviceName": "b"}}]}]
+    elif feature == "audit":
+        world["audited"] = ["e0"]
+    else:
+        world["config"] = {"enforcement": "always"} if feature == "enforcement" else \
+            {"allow localhost": True}
+    return {"phases": [world]}

@@ -4,11 +4,13 @@ language, not from the compiler, with which it shares no code.
 
 A world is a dict:
 
-  endpoints  [{"name", "labels": ["source:key=value"], "ipv4", "ipv6"}]
+  endpoints  [{"name", "labels": ["source:key=value"], "ipv4", "ipv6",
+               "ports": ["name=port/protocol"]}]
   remotes    {address: {"identity": NAME} or {"labels of": NAME OF AN ENDPOINT}}: addresses
              elsewhere of which somebody has said what they are
   host       [address]
-  documents  [CiliumNetworkPolicy]
+  documents  [CiliumNetworkPolicy, or NetworkPolicy of Kubernetes]
+  settings   {"enforcement": "default", "always" or "never", "allow_localhost", "audit"}
 
 and a packet is a dict with "source", "destination" (addresses), "protocol" and
 "port" (the destination's), or "type" for ICMP and ICMPv6.
@@ -16,7 +18,12 @@ and a packet is a dict with "source", "destination" (addresses), "protocol" and
 Whatever is at an address is a Peer: an endpoint, the host, something that has a
 reserved identity of its own (a node of the cluster elsewhere, ...), or outside.
 """
+import collections
+import functools
 import ipaddress
+
+to_address = functools.lru_cache(maxsize=4096)(ipaddress.ip_address)
+to_network = functools.lru_cache(maxsize=4096)(ipaddress.ip_network)
 
 ALLOW = 0
 DENIED = 133  # Cilium: "Policy denied": nothing allows it
@@ -49,6 +56,7 @@ ICMP_NAMES = {
 
 # ---- labels ------------------------------------------------------------------
 
+@functools.lru_cache(maxsize=4096)
 def parse_label(text):
     """"source:key=value" -> (source, key, value)."""
     source, colon, rest = text.partition(":")
@@ -72,6 +80,13 @@ def values_of(labels, key_text):
     return [v for s, k, v in labels if k == key and source in (None, s)]
 
 
+def parse_port_name(text):
+    """"http=80/tcp" -> ("http", "TCP", 80)."""
+    name, _, rest = text.partition("=")
+    number, _, protocol = rest.partition("/")
+    return name.lower(), (protocol or "tcp").upper(), int(number)
+
+
 class Peer:
     """What is at an address.
 
@@ -81,7 +96,7 @@ class Peer:
     def __init__(self, kind, labels, address, name=None, known_as=None):
         self.kind = kind
         self.labels = labels
-        self.address = ipaddress.ip_address(address)
+        self.address = to_address(address)
         self.name = name  # of a local endpoint
         self.known_as = known_as  # "init", "remote-node", ...
 
@@ -92,17 +107,17 @@ def endpoint_labels(endpoint):
 
 
 def peer_at(world, address):
-    ip = ipaddress.ip_address(address)
+    ip = to_address(address)
     for e in world["endpoints"]:
         for own in (e.get("ipv4"), e.get("ipv6")):
-            if own and ipaddress.ip_address(own) == ip:
+            if own and to_address(own) == ip:
                 known = None if e["labels"] else "init"
                 return Peer("endpoint", endpoint_labels(e), ip, e["name"], known)
     for own in world["host"]:
-        if ipaddress.ip_address(own) == ip:
+        if to_address(own) == ip:
             return Peer("host", [("reserved", "host", "")], ip, known_as="host")
     for own, what in world.get("remotes", {}).items():
-        if ipaddress.ip_address(own) != ip:
+        if to_address(own) != ip:
             continue
         if "identity" in what:
             name = what["identity"]
@@ -163,11 +178,15 @@ def selects(selector, peer, namespace=None, subject=False):
     return all(holds(r, peer.labels) for r in reqs)
 
 
+def namespaces_of(labels):
+    return values_of(labels, "k8s:" + NAMESPACE)
+
+
 # ---- peers of a rule ----------------------------------------------------------
 
 def inside(address, cidr):
     """Also "192.0.2.1", without a length."""
-    net = ipaddress.ip_network(cidr)
+    net = to_network(cidr)
     return address.version == net.version and address in net
 
 
@@ -194,25 +213,92 @@ def entity_selects(entity, peer):
     raise ValueError(entity)
 
 
-def element_selects(element, direction, peer, namespace):
-    """Does an element of ingress, ingressDeny, egress or egressDeny mean this peer?"""
+def service_means(entry, service):
+    """Does an entry of toServices mean a service? One without a namespace is in "default";
+    a reference without one means services of any."""
+    namespace, slash, name = service["name"].partition("/")
+    if not slash:
+        namespace, name = "default", service["name"]
+    by_name, by_selector = entry.get("k8sService"), entry.get("k8sServiceSelector")
+    if (by_name or by_selector).get("namespace") not in (None, namespace):
+        return False
+    if by_name:
+        return by_name["serviceName"] == name
+    labels = [parse_label(text) for text in service.get("labels") or []]
+    return all(holds(r, labels) for r in requirements(by_selector["selector"]))
+
+
+def service_selects(entry, peer, world):
+    """A service's back ends: of endpoints whoever has their labels; other addresses are
+    as CIDRs, which never mean what is in the cluster."""
+    for service in world.get("services") or []:
+        if not service_means(entry, service):
+            continue
+        for address, _ in service["backends"]:
+            behind = peer_at(world, address)
+            if behind.name is not None:
+                if peer.kind == "endpoint" and sorted(peer.labels) == sorted(behind.labels):
+                    return True
+            elif cidr_selects(address, [], peer):
+                return True
+    return False
+
+
+PEER_KINDS = ("Endpoints", "CIDR", "CIDRSet", "Entities", "Services")
+
+
+def element_selects(element, direction, peer, namespace, required, world):
+    """Does an element of ingress, ingressDeny, egress or egressDeny mean this peer?
+    required: what fromRequires or toRequires of any rule demand; they are about endpoints
+    that rules name, and allow nothing on their own."""
     to = "from" if direction == INGRESS else "to"
-    lists = [element.get(to + kind) for kind in ("Endpoints", "CIDR", "CIDRSet", "Entities")]
-    endpoints, cidrs, cidr_sets, entities = lists
+    lists = [element.get(to + kind) for kind in PEER_KINDS]
+    endpoints, cidrs, cidr_sets, entities, services = lists
     if all(part is None for part in lists):
         # Whom it is about is not said: everybody; but an element that says nothing
-        # at all is about nobody.
-        return bool(element.get("toPorts") or element.get("icmps"))
+        # at all, or only what it requires, is about nobody.
+        return bool(element.get("toPorts") or element.get("icmps")) \
+            and element.get(to + "Requires") is None
     return (any(selects(s, peer, namespace) for s in endpoints or [])
+            and all(holds(r, peer.labels) for r in required)
             or any(cidr_selects(c, [], peer) for c in cidrs or [])
             or any(cidr_selects(c["cidr"], c.get("except") or [], peer) for c in cidr_sets or [])
-            or any(entity_selects(e, peer) for e in entities or []))
+            or any(entity_selects(e, peer) for e in entities or [])
+            or any(service_selects(s, peer, world) for s in services or []))
 
 
 # ---- ports --------------------------------------------------------------------
 
-def port_matches(port, packet):
+def names_of(labels, world):
+    """What endpoints with these labels call their ports. (A peer is known by its labels: two
+    endpoints that have the same are one to a policy.)"""
+    return [parse_port_name(text) for e in world["endpoints"]
+            if sorted(endpoint_labels(e)) == sorted(labels) for text in e.get("ports") or []]
+
+
+def named_ports(direction, endpoint, peer, world):
+    """What a name of a port stands for: on ingress what the subject calls so, on egress what
+    the peer does."""
+    if direction == EGRESS:
+        return names_of(peer.labels, world) if peer.kind == "endpoint" else []
+    return [parse_port_name(text) for e in world["endpoints"] if e["name"] == endpoint.name
+            for text in e.get("ports") or []]
+
+
+def is_port_name(port):
+    return isinstance(port, str) and not port.isdigit()
+
+
+def port_is_called(name, protocol, packet, names):
+    return any(n == name.lower() and p == packet["protocol"] and protocol in ("ANY", p)
+               and number == packet["port"] for n, p, number in names
+               if packet["protocol"] in PORT_PROTOCOLS)
+
+
+def port_matches(port, packet, names):
     protocol = port.get("protocol", "ANY").upper()
+    if is_port_name(port["port"]):
+        return port_is_called(port["port"], protocol, packet, names)
     first = int(port["port"])
     if first == 0 and "endPort" not in port:
         # every port; of any protocol: every packet, also of those that have no ports
@@ -231,25 +317,41 @@ def icmp_matches(field, packet):
         and packet["type"] == kind
 
 
-def element_matches_ports(element, packet):
+def element_matches_ports(element, packet, names):
     to_ports, icmps = element.get("toPorts"), element.get("icmps")
     if not to_ports and not icmps:
         return True
-    return (any(port_matches(p, packet) for r in to_ports or [] for p in r.get("ports") or [])
+    return (any(port_matches(p, packet, names) for r in to_ports or [] for p in r.get("ports") or [])
             or any(icmp_matches(f, packet) for r in icmps or [] for f in r.get("fields") or []))
 
 
-# ---- documents ----------------------------------------------------------------
+# ---- Cilium's documents -----------------------------------------------------------
+
+# A rule that matches: of which policy, where in the document, and which one of its part's
+# rules of that direction and action.
+Match = collections.namedtuple("Match", "policy place index")
+
 
 def policy_name(document):
     """As the policy is called that a document becomes."""
+    if "rules" in document:
+        return document["name"]
     meta = document["metadata"]
-    return f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
+    namespace = meta.get("namespace")
+    if document["kind"] == "NetworkPolicy":
+        namespace = namespace or "default"
+    return f"{namespace}/{meta['name']}" if namespace else meta["name"]
 
 
 def rules_of(document):
-    """The rules of a document (Cilium: type Rule): its spec, and each of its specs."""
-    return ([document["spec"]] if "spec" in document else []) + list(document.get("specs") or [])
+    """The rules of a document of Cilium's (type Rule), each with its place: its spec, and each
+    of its specs, or those of an array."""
+    if "rules" in document:
+        return [((i,), rule) for i, rule in enumerate(document["rules"])]
+    if document["kind"] == "NetworkPolicy":
+        return []
+    return ([(("spec",), document["spec"])] if "spec" in document else []) \
+        + [(("specs", i), rule) for i, rule in enumerate(document.get("specs") or [])]
 
 
 def wants_default_deny(rule, direction):
@@ -260,44 +362,161 @@ def wants_default_deny(rule, direction):
     return bool(rule.get(direction) or rule.get(direction + "Deny"))
 
 
+def rules_on(world, endpoint):
+    """(document, namespace, place, rule) of those that select an endpoint."""
+    for document in world["documents"]:
+        namespace = document.get("metadata", {}).get("namespace")
+        for place, rule in rules_of(document):
+            if selects(rule["endpointSelector"], endpoint, namespace, subject=True):
+                yield document, namespace, place, rule
+
+
+def required_by(rules, key, direction):
+    """What any element under a key demands of the endpoints that the others name."""
+    requires = ("from" if direction == INGRESS else "to") + "Requires"
+    return [r for _, namespace, _, rule in rules for element in rule.get(key) or []
+            for selector in element.get(requires) or []
+            for r in in_namespace(requirements(selector), namespace, subject=False)]
+
+
 class Ruling:
     """One policy direction of one endpoint for one packet.
 
-    allows, denies: (policy, index) of the elements that match; default_deny: whether
-    what nothing allows is denied."""
+    allows, denies: what matches; default_deny: whether what nothing allows is denied; host:
+    it comes from the host, which may send without a rule; audited: nothing is denied really.
+    """
 
     def __init__(self):
         self.allows = set()
         self.denies = set()
         self.default_deny = False
+        self.host = False
+        self.audited = False
 
     @property
     def verdict(self):
+        """Of the policies alone."""
         if self.denies:
             return DENIED_BY_RULE
-        if self.default_deny and not self.allows:
+        if self.default_deny and not self.allows and not self.host:
             return DENIED
         return ALLOW
 
+    @property
+    def outcome(self):
+        return ALLOW if self.audited else self.verdict
+
+
+def apply_cilium(ruling, world, direction, endpoint, peer, packet):
+    rules = list(rules_on(world, endpoint))
+    names = named_ports(direction, endpoint, peer, world)
+    for key, found in ((direction, ruling.allows), (direction + "Deny", ruling.denies)):
+        required = required_by(rules, key, direction)
+        for document, namespace, place, rule in rules:
+            for i, element in enumerate(rule.get(key) or []):
+                if element_selects(element, direction, peer, namespace, required, world) \
+                        and element_matches_ports(element, packet, names):
+                    found.add(Match(policy_name(document), place + (key, i), i))
+    if any(wants_default_deny(rule, direction) for *_, rule in rules):
+        ruling.default_deny = True
+
+
+# ---- Kubernetes' documents ----------------------------------------------------------
+
+def pods_have(selector, labels, prefix=""):
+    """A selector of Kubernetes': its keys are those of Kubernetes' labels."""
+    return all(holds(("k8s:" + prefix + key, operator, values), labels)
+               for key, operator, values in requirements(selector))
+
+
+def is_about(spec, direction):
+    """Without types it is about ingress, and about egress if it has rules for that."""
+    types = spec.get("policyTypes")
+    if types:
+        return direction.capitalize() in types
+    return direction == INGRESS or bool(spec.get(EGRESS))
+
+
+def pod_peer_selects(entry, namespace, peer):
+    """Pods: of the policy's namespace, or of those that are selected."""
+    if peer.kind != "endpoint" or not namespaces_of(peer.labels):
+        return False
+    if "namespaceSelector" in entry:
+        if not pods_have(entry["namespaceSelector"], peer.labels, NAMESPACE_LABELS):
+            return False
+    elif namespace not in namespaces_of(peer.labels):
+        return False
+    return pods_have(entry.get("podSelector") or {}, peer.labels)
+
+
+def network_policy_peer_selects(entry, namespace, peer):
+    block = entry.get("ipBlock")
+    if block:
+        return cidr_selects(block["cidr"], block.get("except") or [], peer)
+    return pod_peer_selects(entry, namespace, peer)
+
+
+def network_policy_port_matches(port, packet, names):
+    protocol = port.get("protocol", "TCP")
+    if "port" not in port:
+        return packet["protocol"] == protocol
+    if is_port_name(port["port"]):
+        return port_is_called(port["port"], protocol, packet, names)
+    return packet["protocol"] == protocol \
+        and port["port"] <= packet["port"] <= port.get("endPort", port["port"])
+
+
+def network_policy_matches(document, direction, peer, packet, names):
+    """The matches of the rules of one direction. Each peer counts as a rule of its own."""
+    namespace = document["metadata"].get("namespace") or "default"
+    peers_key, index = ("from" if direction == INGRESS else "to"), 0
+    for i, rule in enumerate(document["spec"].get(direction) or []):
+        place = ("spec", direction, i)
+        ports = rule.get("ports")
+        matches = not ports or any(network_policy_port_matches(p, packet, names) for p in ports)
+        entries = rule.get(peers_key)
+        if not entries:  # everybody
+            if matches:
+                yield Match(policy_name(document), place, index)
+            index += 1
+        for j, entry in enumerate(entries or []):
+            if matches and network_policy_peer_selects(entry, namespace, peer):
+                yield Match(policy_name(document), place + (peers_key, j), index)
+            index += 1
+
+
+def apply_kubernetes(ruling, world, direction, endpoint, peer, packet):
+    names = named_ports(direction, endpoint, peer, world)
+    for document in world["documents"]:
+        if document.get("kind") != "NetworkPolicy":
+            continue
+        spec = document["spec"]
+        namespace = document["metadata"].get("namespace") or "default"
+        if namespace not in namespaces_of(endpoint.labels) \
+                or not pods_have(spec.get("podSelector") or {}, endpoint.labels) \
+                or not is_about(spec, direction):
+            continue
+        ruling.default_deny = True
+        ruling.allows.update(network_policy_matches(document, direction, peer, packet, names))
+
+
+# ---- verdicts ---------------------------------------------------------------------------
 
 def rule_on(world, direction, endpoint, peer, packet):
     """What all documents together say about a packet that enters (ingress) or leaves
     (egress) an endpoint; peer is at the other end."""
+    config = world.get("config") or {}
+    enforcement = config.get("enforcement", "default")
     ruling = Ruling()
+    ruling.audited = bool(config.get("audit")) or endpoint.name in world.get("audited", [])
+    if enforcement == "never":
+        return ruling
     # An endpoint of which nothing is known may do nothing but what is allowed.
-    ruling.default_deny = endpoint.known_as == "init"
-    for document in world["documents"]:
-        namespace = document["metadata"].get("namespace")
-        for rule in rules_of(document):
-            if not selects(rule["endpointSelector"], endpoint, namespace, subject=True):
-                continue
-            if wants_default_deny(rule, direction):
-                ruling.default_deny = True
-            for key, found in ((direction, ruling.allows), (direction + "Deny", ruling.denies)):
-                for i, element in enumerate(rule.get(key) or []):
-                    if element_selects(element, direction, peer, namespace) \
-                            and element_matches_ports(element, packet):
-                        found.add((policy_name(document), i))
+    ruling.default_deny = enforcement == "always" or endpoint.known_as == "init"
+    ruling.host = bool(config.get("allow localhost")) and direction == INGRESS \
+        and peer.kind == "host"
+    apply_cilium(ruling, world, direction, endpoint, peer, packet)
+    apply_kubernetes(ruling, world, direction, endpoint, peer, packet)
     return ruling
 
 
@@ -310,10 +529,10 @@ def judge(world, packet):
     verdict = ALLOW
     if source.name is not None:
         egress = rule_on(world, EGRESS, source, destination, packet)
-        verdict = egress.verdict
+        verdict = egress.outcome
     if verdict == ALLOW and destination.name is not None:
         ingress = rule_on(world, INGRESS, destination, source, packet)
-        verdict = ingress.verdict
+        verdict = ingress.outcome
     return verdict, egress, ingress
 
 

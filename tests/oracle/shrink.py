@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Make a failing case small: leave out whatever can be left out while it fails alike."""
 import copy
+import re
 import time
 
 KEPT = {"name", "via", "flow", "protocol", "source", "destination", "sport", "port", "type",
-        "endpointSelector", "metadata", "apiVersion", "kind", "phases"}
+        "endpointSelector", "metadata", "apiVersion", "kind", "phases", "address", "backends",
+        "service", "rules"}
 WHOLE = {"host"}  # says how the machine is
 
 
@@ -54,8 +56,12 @@ class Shrinker:
 
     @staticmethod
     def kind(failure):
-        return failure and (failure["kind"], failure["expected"] if failure["kind"] != "rule"
-                            else None, failure["got"])
+        if not failure:
+            return None
+        if failure["kind"] == "call":  # another call that fails alike is another fault
+            return "call", re.sub(r"'[^']*'|\W*\d+\W*", "", failure["why"])
+        return (failure["kind"], failure["expected"] if failure["kind"] != "rule" else None,
+                failure["got"])
 
     def still(self, case):
         self.tries += 1
