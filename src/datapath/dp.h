@@ -37,7 +37,8 @@ enum dp_prog {
 	PROG_FROM_NETDEV,
 	PROG_SLOW,
 	PROG_CLOCK,
-	PROG_COUNT_,
+	PROG_ALWAYS_, /* what follows is loaded when it is first needed: objects.c */
+	PROG_COUNT_ = PROG_ALWAYS_,
 };
 
 /* An element of an array map of __u32: the kernel rounds it up to eight. */
@@ -102,6 +103,16 @@ int dp_lock(struct dp *dp, struct errtext *err);
 void dp_unlock(struct dp *dp);
 /* Wait until no packet is in a program that began before now. */
 void dp_synchronize(struct dp *dp);
+
+/* objects.c: programs that not every instance needs, loaded with its maps when
+ * something first asks for them, and pinned beside the others */
+struct bpf_object;
+/* Before an object is loaded: its maps are those of the instance. -ENOENT for one that
+ * the instance does not have. */
+int dp_object_share(struct dp *dp, struct bpf_object *obj);
+/* After that: programs first to last (PROG_*) become the instance's. */
+int dp_object_take(struct dp *dp, struct bpf_object *obj, enum dp_prog first, enum dp_prog last,
+		   struct errtext *err);
 
 /* attach.c */
 int dp_attach(struct dp *dp, enum dp_prog prog, uint32_t ifindex, struct errtext *err);

@@ -304,7 +304,7 @@ static int take_fds(struct endpoint_bpf *skel, struct dp *dp)
 		if (dp->map_fd[i] < 0)
 			return -EBADF;
 	}
-	for (int i = 0; i < PROG_COUNT_; i++) {
+	for (int i = 0; i < PROG_ALWAYS_; i++) {
 		_cleanup_free_ char *name = format("clite_%s", dp_prog_name(i));
 		struct bpf_program *prog =
 			name ? bpf_object__find_program_by_name(skel->obj, name) : NULL;
@@ -324,7 +324,7 @@ static int pin_all(struct dp *dp, const char *path)
 		if (!pin || bpf_obj_pin(dp->map_fd[i], pin) < 0)
 			return pin ? -errno : -ENOMEM;
 	}
-	for (int i = 0; i < PROG_COUNT_; i++) {
+	for (int i = 0; i < PROG_ALWAYS_; i++) {
 		_cleanup_free_ char *pin = format("%s/programs/%s", path, dp_prog_name(i));
 
 		if (!pin || bpf_obj_pin(dp->prog_fd[i], pin) < 0)
@@ -438,7 +438,7 @@ static int open_pins(struct dp *dp)
 		_cleanup_free_ char *pin = format("%s/programs/%s", dp->path, dp_prog_name(i));
 
 		dp->prog_fd[i] = pin ? bpf_obj_get(pin) : -1;
-		if (dp->prog_fd[i] < 0)
+		if (dp->prog_fd[i] < 0 && (errno != ENOENT || i < PROG_ALWAYS_))
 			return -errno;
 	}
 	return 0;
