@@ -196,6 +196,7 @@ class Runner:
         text = pretty({"about": describe(failure, f"found with seed {self.progress.seed}"),
                        "case": case}) + "\n"
         digest = hashlib.sha256(json.dumps(case, sort_keys=True).encode()).hexdigest()[:12]
+        os.makedirs(CORPUS, exist_ok=True)
         path = os.path.join(CORPUS, f"found-{digest}.json")
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
