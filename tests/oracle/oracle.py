@@ -449,11 +449,13 @@ def pod_peer_selects(entry, namespace, peer):
     return pods_have(entry.get("podSelector") or {}, peer.labels)
 
 
-def network_policy_peer_selects(entry, namespace, peer):
+def network_policy_peer_selects(entry, namespace, peer, required):
+    """To Cilium pods are endpoints, of which fromRequires of its own rules demands the same."""
     block = entry.get("ipBlock")
     if block:
         return cidr_selects(block["cidr"], block.get("except") or [], peer)
-    return pod_peer_selects(entry, namespace, peer)
+    return pod_peer_selects(entry, namespace, peer) \
+        and all(holds(r, peer.labels) for r in required)
 
 
 def network_policy_port_matches(port, packet, names):
@@ -466,7 +468,7 @@ def network_policy_port_matches(port, packet, names):
         and port["port"] <= packet["port"] <= port.get("endPort", port["port"])
 
 
-def network_policy_matches(document, direction, peer, packet, names):
+def network_policy_matches(document, direction, peer, packet, names, required):
     """The matches of the rules of one direction. Each peer counts as a rule of its own."""
     namespace = document["metadata"].get("namespace") or "default"
     peers_key, index = ("from" if direction == INGRESS else "to"), 0
@@ -480,13 +482,14 @@ def network_policy_matches(document, direction, peer, packet, names):
                 yield Match(policy_name(document), place, index)
             index += 1
         for j, entry in enumerate(entries or []):
-            if matches and network_policy_peer_selects(entry, namespace, peer):
+            if matches and network_policy_peer_selects(entry, namespace, peer, required):
                 yield Match(policy_name(document), place + (peers_key, j), index)
             index += 1
 
 
 def apply_kubernetes(ruling, world, direction, endpoint, peer, packet):
     names = named_ports(direction, endpoint, peer, world)
+    required = required_by(list(rules_on(world, endpoint)), direction, direction)
     for document in world["documents"]:
         if document.get("kind") != "NetworkPolicy":
             continue
@@ -497,7 +500,8 @@ def apply_kubernetes(ruling, world, direction, endpoint, peer, packet):
                 or not is_about(spec, direction):
             continue
         ruling.default_deny = True
-        ruling.allows.update(network_policy_matches(document, direction, peer, packet, names))
+        ruling.allows.update(
+            network_policy_matches(document, direction, peer, packet, names, required))
 
 
 # ---- verdicts ---------------------------------------------------------------------------
