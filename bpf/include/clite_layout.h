@@ -9,7 +9,7 @@
 
 #include <linux/types.h>
 
-#define DP_LAYOUT 2
+#define DP_LAYOUT 3
 
 #define DP_SUBSCRIBERS 8
 
@@ -35,6 +35,9 @@ struct dp_slot {
 
 #define DP_CONTROL_CLSACT 1 /* programs are attached by clsact, not TCX */
 #define DP_CONTROL_NEIGH 2
+/* What endpoints send to the world leaves with the uplink's address. */
+#define DP_CONTROL_MASQ_V4 4
+#define DP_CONTROL_MASQ_V6 8
 
 struct dp_control {
 	__u32 layout; /* DP_LAYOUT */
@@ -183,19 +186,62 @@ struct dp_service_key {
 #define DP_ALG_RANDOM 1 /* numbers of Cilium's lb4_service */
 #define DP_ALG_MAGLEV 2
 
+#define DP_SVC_EXT_LOCAL 1    /* from outside: only back ends on this host */
+#define DP_SVC_INT_LOCAL 2    /* from endpoints and the host: only those */
+#define DP_SVC_SOURCES 4      /* from outside: only from its prefixes in the sources map... */
+#define DP_SVC_SOURCES_DENY 8 /* ...or only from elsewhere */
+
 struct dp_service {
 	__u32 id;     /* 1 and up; index into the generations */
 	__u32 gen;
 	__u32 table;  /* first slot in the slots map */
 	__u32 nslots; /* 0: no back end */
-	__u32 alg;
+	__u32 local_table; /* the same of those on this host */
+	__u32 local_nslots;
+	__u32 affinity; /* seconds that a client keeps its back end, 0: no affinity */
+	__u8 alg;
+	__u8 mode;
+	__u16 flags; /* DP_SVC_* */
 };
+
+/* Who was sent where. */
+struct dp_affinity_key {
+	union dp_ip client;
+	__u32 service;
+	__u32 pad;
+};
+
+struct dp_affinity {
+	__u64 seen; /* jiffies64 of the last flow */
+	__u32 backend;
+	__u32 pad;
+};
+
+/* Longest prefix. prefixlen counts the 64 bits before the address. Service 0 holds what
+ * is not masqueraded. */
+struct dp_source_key {
+	__u32 prefixlen;
+	__u32 service;
+	__u8 family;
+	__u8 pad[3];
+	union dp_ip ip;
+};
+/* value: __u32 1 */
+
+/* A device to the world, by ifindex. */
+struct dp_uplink {
+	union dp_ip v6; /* what packets are sent from that get another source; 0: none */
+	__be32 v4;
+};
+
+#define DP_BACKEND_STATE 0x7f
+#define DP_BACKEND_LOCAL 0x80 /* it is on this host */
 
 struct dp_backend {
 	union dp_ip ip;
 	__be16 port;
 	__u8 family;
-	__u8 state;    /* 0: active, as Cilium numbers them */
+	__u8 state;    /* 0: active, as Cilium numbers them; | DP_BACKEND_LOCAL */
 	__u32 service; /* id of the service it belongs to; 0: free */
 };
 
@@ -237,6 +283,7 @@ struct dp_flow6_key {
 #define DP_FLOW_CLOSING 16 /* FIN or RST in this direction */
 #define DP_FLOW_NEIGH 32   /* out by neighbour redirect, not the stack */
 #define DP_FLOW_PAIR 64    /* has an entry for the other direction */
+#define DP_FLOW_SNAT 128   /* leaves with another source: the port is allocated */
 
 /* One direction of an admitted flow: all that its packets need. What the fast path
  * reads of every packet comes first: in an element of flow4 it lies behind 48 bytes
@@ -369,7 +416,11 @@ DP_ASSERT_SIZE(dp_addr_key, 20);
 DP_ASSERT_SIZE(dp_ipcache_key, 24);
 DP_ASSERT_SIZE(dp_policy, 24);
 DP_ASSERT_SIZE(dp_service_key, 20);
-DP_ASSERT_SIZE(dp_service, 20);
+DP_ASSERT_SIZE(dp_service, 32);
+DP_ASSERT_SIZE(dp_affinity_key, 24);
+DP_ASSERT_SIZE(dp_affinity, 16);
+DP_ASSERT_SIZE(dp_source_key, 28);
+DP_ASSERT_SIZE(dp_uplink, 20);
 DP_ASSERT_SIZE(dp_backend, 24);
 DP_ASSERT_SIZE(dp_flow4_key, 20);
 DP_ASSERT_SIZE(dp_flow6_key, 44);

@@ -7,6 +7,7 @@
 #include "nd.h"
 #include "report.h"
 #include "service.h"
+#include "snat.h"
 
 /* The end that a packet comes from. */
 static __always_inline int source_side(struct __sk_buff *skb, struct scratch *s, u32 hook)
@@ -80,7 +81,9 @@ static __always_inline void dest_side(struct __sk_buff *skb, struct scratch *s,
 	side_endpoint(&s->dst, ep, s->epoch);
 	if (ep)
 		return;
-	if (!identity && hook == HOOK_FROM_ENDPOINT && is_host(skb, &s->p, ip))
+	if (!identity &&
+	    (hook == HOOK_FROM_ENDPOINT || (hook == HOOK_FROM_NETDEV && s->f.flags & DP_FLOW_NAT)) &&
+	    is_host(skb, &s->p, ip))
 		identity = 1;
 	s->dst.identity = identity ?: ipcache_find(ip, s->p.family);
 }
@@ -135,15 +138,14 @@ static __always_inline void flow_ruled(struct scratch *s, struct dp_flow *f)
 	f->ingress_rule = passing_ingress(&s->r);
 }
 
-/* The way to the world past the stack, where that is wanted. */
-static __always_inline void find_way(struct __sk_buff *skb, struct pkt *p, struct dp_flow *f,
-				     u32 hook)
+/* The device that a flow's packets leave by; 0: there is no route. */
+static __always_inline u32 route(struct __sk_buff *skb, const struct pkt *p,
+				 const struct dp_flow *f)
 {
 	const union dp_ip *dst = f->flags & DP_FLOW_NAT ? &f->nat_daddr : &p->daddr;
 	struct bpf_fib_lookup fib = {};
+	long ret;
 
-	if (!cfg_neigh || f->dst_ep || f->dst_identity == 1 || hook != HOOK_FROM_ENDPOINT)
-		return;
 	fib.ifindex = skb->ifindex;
 	if (p->family == 4) {
 		fib.family = 2;
@@ -154,12 +156,59 @@ static __always_inline void find_way(struct __sk_buff *skb, struct pkt *p, struc
 		__builtin_memcpy(fib.ipv6_src, &p->saddr, 16);
 		__builtin_memcpy(fib.ipv6_dst, dst, 16);
 	}
-	switch (bpf_fib_lookup(skb, &fib, sizeof(fib), 0)) {
-	case BPF_FIB_LKUP_RET_SUCCESS:
-	case BPF_FIB_LKUP_RET_NO_NEIGH:
-		f->oif = fib.ifindex;
+	ret = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	return ret == BPF_FIB_LKUP_RET_SUCCESS || ret == BPF_FIB_LKUP_RET_NO_NEIGH ? fib.ifindex :
+										     0;
+}
+
+/* The way to the world past the stack, where that is wanted. */
+static __always_inline void find_way(struct __sk_buff *skb, struct pkt *p, struct dp_flow *f,
+				     u32 hook)
+{
+	u32 oif;
+
+	if (!cfg_neigh || f->dst_ep || f->dst_identity == 1 || hook != HOOK_FROM_ENDPOINT ||
+	    f->flags & DP_FLOW_SNAT)
+		return;
+	oif = route(skb, p, f);
+	if (oif) {
+		f->oif = oif;
 		f->flags |= DP_FLOW_NEIGH;
 	}
+}
+
+/* A new flow to the world: does it need another source? Such a one, and any from an uplink
+ * to a back end elsewhere, leaves past the stack, which takes nothing from its own addresses. */
+static __always_inline int find_exit(struct __sk_buff *skb, struct scratch *s, u32 hook)
+{
+	struct dp_control *ctl = control_get();
+	struct dp_flow *f = &s->f;
+	struct pkt *p = &s->p;
+	struct dp_uplink *up;
+	u32 oif;
+
+	if (f->dst_ep || f->dst_identity == 1 || !ctl)
+		return 0;
+	if (hook == HOOK_FROM_ENDPOINT ? !masquerades(ctl, p->family) : hook != HOOK_FROM_NETDEV) {
+		find_way(skb, p, f, hook);
+		return 0;
+	}
+	oif = route(skb, p, f);
+	up = bpf_map_lookup_elem(&uplinks, &oif);
+	if (hook == HOOK_FROM_NETDEV) {
+		if (!oif)
+			return DROP(p, FILE_SNAT, DROP_NO_FIB);
+		if (!up)
+			return DROP(p, FILE_SNAT, DROP_NO_EGRESS_IP);
+	} else if (!up ||
+		   masquerade_excluded(f->flags & DP_FLOW_NAT ? &f->nat_daddr : &p->daddr,
+				       p->family)) {
+		find_way(skb, p, f, hook);
+		return 0;
+	}
+	f->oif = oif;
+	f->flags |= DP_FLOW_NEIGH;
+	return snat_begin(p, f, up);
 }
 
 /* A commit has touched a flow: judge it again. A flow that is denied now keeps
@@ -227,19 +276,22 @@ static __always_inline void hairpin_addr(u8 family, union dp_ip *ip)
 
 /* Choose a back end for a packet to a service. 0 also when there is none to
  * choose for; s->f is the entry. */
-static __always_inline int admit_service(struct scratch *s)
+static __always_inline int admit_service(struct scratch *s, u32 hook)
 {
+	int outside = hook == HOOK_FROM_NETDEV;
 	struct pkt *p = &s->p;
 	struct dp_service *svc;
 	struct dp_backend *b;
 	u32 id;
 
-	if (!is_tcp_or_udp(p->proto))
+	if (!has_ports(p->proto))
 		return 0;
 	svc = service_find(p);
 	if (!svc)
 		return 0;
-	id = service_choose(p, svc);
+	if (outside && !service_source_ok(p, svc))
+		return DROP(p, FILE_SERVICE, DROP_NOT_IN_SRC_RANGE);
+	id = service_choose(p, svc, outside, s->now);
 	b = id ? backend_get(id) : NULL;
 	if (!b || b->service != svc->id)
 		return DROP(p, FILE_SERVICE, DROP_NO_SERVICE);
@@ -308,17 +360,31 @@ static __always_inline int has_pair(const struct pkt *p)
 	return type == ICMPV6_ECHO_REQUEST || type == ICMPV6_ECHO_REPLY;
 }
 
+/* What comes back of a flow that an uplink brought, and that was translated, leaves by the
+ * uplink, past the stack: its source is then an address that the stack takes from nobody.
+ * f: the entry for it. */
+static __always_inline void way_back(const struct pkt *p, struct dp_flow *f, u32 hook)
+{
+	f->flags &= ~DP_FLOW_NEIGH;
+	if (hook == HOOK_FROM_NETDEV && f->flags & DP_FLOW_NAT && !f->dst_ep &&
+	    f->src_identity != 1) {
+		f->flags |= DP_FLOW_NEIGH;
+		f->oif = p->hook_ifindex;
+	}
+}
+
 /* Write the entry of the other direction of the flow that s->f begins. */
-static __always_inline long admit_pair(struct scratch *s)
+static __always_inline long admit_pair(struct __sk_buff *skb, struct scratch *s, u32 hook)
 {
 	struct dp_flow *f = &s->f;
 	union dp_ip nat_saddr = f->nat_saddr, nat_daddr = f->nat_daddr;
 	__be16 nat_sport = f->nat_sport, nat_dport = f->nat_dport;
 	u8 flags = f->flags, scope = f->pair_scope;
+	u32 oif = f->oif;
 	long ret;
 
 	flow_pair(&s->p, f, &s->q);
-	f->flags = (flags ^ DP_FLOW_REPLY) & ~DP_FLOW_NEIGH;
+	f->flags = flags ^ DP_FLOW_REPLY;
 	f->pair_scope = s->p.scope & ~DP_SCOPE_REPLY;
 	f->src_ep = s->dst.ep;
 	f->dst_ep = s->src.ep;
@@ -330,9 +396,19 @@ static __always_inline long admit_pair(struct scratch *s)
 	f->nat_daddr = s->p.saddr;
 	f->nat_sport = s->p.dport;
 	f->nat_dport = s->p.sport;
-	if (cfg_neigh && !f->dst_ep && f->dst_identity != 1)
+	way_back(&s->p, f, hook);
+	if (cfg_neigh && !f->dst_ep && f->dst_identity != 1 && !(f->flags & DP_FLOW_NEIGH))
 		f->src_gen = 0; /* the way out is found when the first reply is judged */
-	ret = flow_insert(&s->q, f);
+	f->oif = f->flags & DP_FLOW_NEIGH ? s->p.hook_ifindex : 0;
+	if (flags & DP_FLOW_SNAT) {
+		ret = snat_port(skb, s);
+		nat_sport = ret < 0 ? 0 : ret;
+	} else {
+		ret = flow_insert(&s->q, f, BPF_ANY);
+		if (ret)
+			ret = DROP(&s->p, FILE_FLOW, DROP_CT_CREATE_FAILED);
+	}
+	f->oif = oif;
 	f->flags = flags;
 	f->pair_scope = scope;
 	f->nat_saddr = nat_saddr;
@@ -340,7 +416,7 @@ static __always_inline long admit_pair(struct scratch *s)
 	f->nat_sport = nat_sport;
 	f->nat_dport = nat_dport;
 	flow_ruled(s, f);
-	return ret;
+	return ret < 0 ? ret : 0;
 }
 
 /* A packet that no entry is there for. */
@@ -359,13 +435,13 @@ __noinline int admit(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	if (ret)
 		return ret;
 	__builtin_memset(f, 0, sizeof(*f));
-	if (hook == HOOK_FROM_ENDPOINT) {
-		ret = admit_service(s);
+	if (hook == HOOK_FROM_ENDPOINT || hook == HOOK_FROM_NETDEV) {
+		ret = admit_service(s, hook);
 		if (ret)
 			return ret;
 	}
 	dest_side(skb, s, f->flags & DP_FLOW_NAT ? &f->nat_daddr : &p->daddr, hook);
-	if (hook == HOOK_FROM_NETDEV && !s->dst.ep)
+	if (hook == HOOK_FROM_NETDEV && !s->dst.ep && !(f->flags & DP_FLOW_NAT))
 		return ACT_PASS; /* not ours */
 	if (hook == HOOK_TO_ENDPOINT) {
 		struct dp_ep *e = ep_get(s->dst.ep);
@@ -402,13 +478,19 @@ __noinline int admit(struct __sk_buff *skb, struct scratch *s, u32 hook)
 			s->dst.identity == 1 ? DP_SCOPE_HOST :
 					       DP_SCOPE_WORLD;
 	flow_ruled(s, f);
-	find_way(skb, p, f, hook);
-	if (f->flags & DP_FLOW_PAIR && !pair && admit_pair(s))
-		return DROP(p, FILE_FLOW, DROP_CT_CREATE_FAILED);
+	if (pair) {
+		find_way(skb, p, f, hook);
+	} else {
+		ret = find_exit(skb, s, hook);
+		if (!ret && f->flags & DP_FLOW_PAIR)
+			ret = admit_pair(skb, s, hook);
+		if (ret)
+			return ret;
+	}
 	old = flow_lookup(p);
 	if (old)
 		flow_retire(old);
-	if (flow_insert(p, f))
+	if (flow_insert(p, f, BPF_ANY))
 		return DROP(p, FILE_FLOW, DROP_CT_CREATE_FAILED);
 	s->reason = reply ? 2 : pair ? 1 : 0;
 	return NEXT_FORWARD;

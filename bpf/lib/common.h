@@ -100,6 +100,7 @@ enum file_id {
 	FILE_FRAG,
 	FILE_ICMP,
 	FILE_NAT,
+	FILE_SNAT,
 };
 
 /* The value of a function that drops: remembers where. */
@@ -114,6 +115,7 @@ enum file_id {
 #define DROP_POLICY 133
 #define DROP_INVALID 134
 #define DROP_CT_INVALID_HDR 135
+#define DROP_FRAG_NEEDED 136
 #define DROP_CT_UNKNOWN_PROTO 137
 #define DROP_UNKNOWN_L3 139
 #define DROP_WRITE_ERROR 141
@@ -121,12 +123,17 @@ enum file_id {
 #define DROP_CT_CREATE_FAILED 155
 #define DROP_INVALID_EXTHDR 156
 #define DROP_NO_SERVICE 158
+#define DROP_NAT_NO_MAPPING 167
+#define DROP_NAT_UNSUPP_PROTO 168
+#define DROP_NO_FIB 169
 #define DROP_FRAG_NOT_FOUND 175
+#define DROP_NOT_IN_SRC_RANGE 177
 #define DROP_NO_PROXY 180
 #define DROP_POLICY_DENY 181
 #define DROP_VLAN_FILTERED 182
 #define DROP_TTL_EXCEEDED 196
 #define DROP_EP_NOT_READY 203
+#define DROP_NO_EGRESS_IP 204
 
 static __always_inline int ip_equal(const union dp_ip *a, const union dp_ip *b)
 {
@@ -137,6 +144,12 @@ static __always_inline int ip_equal(const union dp_ip *a, const union dp_ip *b)
 static __always_inline int is_tcp_or_udp(u8 proto)
 {
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
+}
+
+/* Protocols whose packets begin with two ports. */
+static __always_inline int has_ports(u8 proto)
+{
+	return is_tcp_or_udp(proto) || proto == IPPROTO_SCTP;
 }
 
 static __always_inline int is_icmp(const struct pkt *p)

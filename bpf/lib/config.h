@@ -14,6 +14,10 @@ const volatile __u32 cfg_mark = 0;
 /* 1: send to the world by neighbour redirect instead of through the stack. */
 const volatile __u32 cfg_neigh = 0;
 
+/* Ports of translated sources, inclusive (Cilium's: above the NodePorts). */
+const volatile __u32 cfg_snat_first = 32768;
+const volatile __u32 cfg_snat_last = 65535;
+
 /* Timeouts in seconds: Cilium's defaults (bpf-ct-timeout-*). */
 #define CT_TCP_ESTABLISHED 8000
 #define CT_TCP_SYN 60

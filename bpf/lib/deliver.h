@@ -68,13 +68,14 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct dp_flow *
 			return -DROP_UNKNOWN_TARGET;
 		return ACT_PASS;
 	}
-	if (cfg_neigh && f->flags & DP_FLOW_NEIGH) {
+	if (f->flags & DP_FLOW_NEIGH && !from_stack) {
 		u32 mtu = 0;
 		int ret;
 
-		/* Too long for the way out: the stack says so to the sender. */
+		/* Too long for the way out: the stack says so to the sender, if it is one
+		 * that it takes packets from. */
 		if (bpf_check_mtu(skb, f->oif, &mtu, 0, BPF_MTU_CHK_SEGS) > 0)
-			return ACT_PASS;
+			return f->flags & DP_FLOW_NAT ? -DROP_FRAG_NEEDED : ACT_PASS;
 		ret = ttl_decrement(skb, family);
 		if (ret)
 			return ret;

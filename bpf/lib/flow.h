@@ -88,18 +88,19 @@ static __always_inline struct dp_flow *flow_lookup(const struct pkt *p)
 	}
 }
 
-static __always_inline long flow_insert(const struct pkt *p, const struct dp_flow *f)
+/* how: BPF_ANY, BPF_NOEXIST */
+static __always_inline long flow_insert(const struct pkt *p, const struct dp_flow *f, u64 how)
 {
 	if (p->family == 4) {
 		struct flow4_words key;
 
 		pkt4_key(p, &key);
-		return bpf_map_update_elem(&flow4, &key, f, BPF_ANY);
+		return bpf_map_update_elem(&flow4, &key, f, how);
 	} else {
 		struct flow6_words key;
 
 		pkt6_key(p, &key);
-		return bpf_map_update_elem(&flow6, &key, f, BPF_ANY);
+		return bpf_map_update_elem(&flow6, &key, f, how);
 	}
 }
 

@@ -109,6 +109,14 @@ __noinline int icmp_translate(struct __sk_buff *skb, struct pkt *p, struct pkt *
 	if (icmp_put_addr(skb, p->family, p->addr, 0, &q->daddr, &f->nat_daddr, csum, 0) ||
 	    icmp_put_addr(skb, p->family, p->addr, 1, &q->saddr, &f->nat_saddr, csum, 0))
 		return -1;
+	if (is_icmp(q)) {
+		/* an echo of which the identifier was translated */
+		port = f->nat_sport | f->nat_dport;
+		if (bpf_l4_csum_replace(skb, csum, q->sport | q->dport, port, 2) ||
+		    bpf_skb_store_bytes(skb, l4 + 4, &port, 2, 0))
+			return -1;
+		goto outer;
+	}
 	port = f->nat_dport;
 	if (bpf_l4_csum_replace(skb, csum, q->dport, port, 2) ||
 	    bpf_skb_store_bytes(skb, l4, &port, 2, 0))
@@ -117,6 +125,7 @@ __noinline int icmp_translate(struct __sk_buff *skb, struct pkt *p, struct pkt *
 	if (bpf_l4_csum_replace(skb, csum, q->sport, port, 2) ||
 	    bpf_skb_store_bytes(skb, l4 + 2, &port, 2, 0))
 		return -1;
+outer:
 	if (icmp_put_addr(skb, p->family, L3, 1, &p->daddr, &f->nat_daddr, csum, BPF_F_PSEUDO_HDR))
 		return -1;
 	/* A router between them keeps its own address. */

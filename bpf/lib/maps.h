@@ -49,6 +49,9 @@ MAP_HASH(services, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct dp_service_key, 
 MAP_MMAPABLE(service_gens, __u32, 16384);
 MAP_MMAPABLE(backends, struct dp_backend, 65536);
 MAP_MMAPABLE(slots, __u32, 524288);
+MAP_HASH(affinity, BPF_MAP_TYPE_LRU_HASH, 0, struct dp_affinity_key, struct dp_affinity, 16384);
+MAP_HASH(sources, BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC, struct dp_source_key, __u32, 65536);
+MAP_HASH(uplinks, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, __u32, struct dp_uplink, 64);
 
 /* flows */
 MAP_HASH(flow4, BPF_MAP_TYPE_LRU_HASH, 0, struct dp_flow4_key, struct dp_flow, 131072);

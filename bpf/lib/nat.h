@@ -27,23 +27,35 @@ static __always_inline u32 csum_diff32(__be32 from, __be32 to)
 }
 
 /* Where the sum of layer 4 is; 0: there is none. */
-static __always_inline u32 csum_offset(u8 family, u8 proto)
+static __always_inline u32 csum_offset(u8 proto)
 {
 	switch (proto) {
 	case IPPROTO_TCP:
 		return offsetof(struct tcphdr, check);
 	case IPPROTO_UDP:
 		return offsetof(struct udphdr, check);
-	case IPPROTO_ICMPV6:
-		return family == 6 ? 2 : 0;
 	default:
 		return 0;
 	}
 }
 
-/* Translate the IPv4 header and the ports behind it. Only TCP and UDP are
- * translated by services; l4: offset of their header; later fragments have
- * none. */
+/* The identifier of an echo stands where other protocols have their ports: of a
+ * request it is the source's, of a reply the destination's. diff: what the pseudo header
+ * has changed by. */
+static __always_inline int nat_echo(struct __sk_buff *skb, u32 l4, u32 diff, __be16 id)
+{
+	__be16 old;
+
+	if (bpf_skb_load_bytes(skb, l4 + 4, &old, 2) || bpf_skb_store_bytes(skb, l4 + 4, &id, 2, 0))
+		return -1;
+	if (diff && bpf_l4_csum_replace(skb, l4 + 2, 0, diff, BPF_F_PSEUDO_HDR))
+		return -1;
+	return bpf_l4_csum_replace(skb, l4 + 2, old, id, 2) ? -1 : 0;
+}
+
+/* Translate the IPv4 header and what is behind it; l4: offset of that header; later
+ * fragments have none. SCTP's sum does not cover addresses, and its ports stay as they
+ * are: nobody allocates others. */
 static __always_inline int nat_ipv4(struct __sk_buff *skb, u8 proto, u32 l4, u8 frag,
 				    __be32 saddr, __be32 daddr, __be16 sport, __be16 dport)
 {
@@ -64,6 +76,8 @@ static __always_inline int nat_ipv4(struct __sk_buff *skb, u8 proto, u32 l4, u8 
 	ip->daddr = daddr;
 	if (frag == FRAG_LATER)
 		return 0;
+	if (proto == IPPROTO_ICMP)
+		return nat_echo(skb, l4, 0, sport | dport);
 
 	if (l4 == L3 + sizeof(*ip)) {
 		__be32 *ports_ = data + L3 + sizeof(*ip);
@@ -77,7 +91,7 @@ static __always_inline int nat_ipv4(struct __sk_buff *skb, u8 proto, u32 l4, u8 
 		    bpf_skb_store_bytes(skb, l4, &new_ports, 4, 0))
 			return -1;
 	}
-	off = csum_offset(4, proto);
+	off = csum_offset(proto);
 	if (!off)
 		return 0;
 	diff = csum_diff32(old_saddr, saddr) + csum_diff32(old_daddr, daddr);
@@ -117,6 +131,8 @@ static __always_inline int nat_ipv6(struct __sk_buff *skb, u8 proto, u32 l4, u8 
 	}
 	if (frag == FRAG_LATER)
 		return 0;
+	if (proto == IPPROTO_ICMPV6)
+		return nat_echo(skb, l4, diff, sport | dport);
 	if (l4 == L3 + sizeof(*ip)) {
 		__be32 *ports_ = data + L3 + sizeof(*ip);
 
@@ -129,7 +145,7 @@ static __always_inline int nat_ipv6(struct __sk_buff *skb, u8 proto, u32 l4, u8 
 		    bpf_skb_store_bytes(skb, l4, &new_ports, 4, 0))
 			return -1;
 	}
-	off = csum_offset(6, proto);
+	off = csum_offset(proto);
 	if (!off)
 		return 0;
 	if (bpf_l4_csum_replace(skb, l4 + off, 0, diff, BPF_F_PSEUDO_HDR | mangled))

@@ -8,6 +8,7 @@
 #define HOOK_FROM_ENDPOINT 0
 #define HOOK_TO_ENDPOINT 1
 #define HOOK_FROM_NETDEV 2
+#define HOOK_TO_NETDEV 3
 
 /* Too large for the stack. Programs on one CPU do not interrupt each other. */
 struct scratch {
@@ -36,7 +37,13 @@ struct scratch {
 
 MAP_HASH(scratch, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, struct scratch, 1);
 
+/* Is the packet on its way out of a device? */
+static __always_inline int is_egress(u32 hook)
+{
+	return hook == HOOK_TO_ENDPOINT || hook == HOOK_TO_NETDEV;
+}
+
 static __always_inline u8 hook_dir(int hook)
 {
-	return hook == HOOK_FROM_ENDPOINT ? 2 : 1;
+	return hook == HOOK_FROM_ENDPOINT || hook == HOOK_TO_NETDEV ? 2 : 1;
 }

@@ -11,7 +11,8 @@ static __always_inline u32 mix(u32 h, u32 v)
 	return h ^ h >> 15;
 }
 
-static __always_inline u32 flow_hash(const struct pkt *p)
+/* by_client: all flows of a client are one. */
+static __always_inline u32 flow_hash(const struct pkt *p, u32 by_client)
 {
 	u32 h = mix(p->proto, p->saddr.w[0]);
 
@@ -20,7 +21,7 @@ static __always_inline u32 flow_hash(const struct pkt *p)
 	h = mix(h, p->saddr.w[3]);
 	h = mix(h, p->daddr.w[0]);
 	h = mix(h, p->daddr.w[3]);
-	return mix(h, (u32)p->sport << 16 | p->dport);
+	return mix(h, (u32)(by_client ? 0 : p->sport) << 16 | p->dport);
 }
 
 static __always_inline struct dp_service *service_find(const struct pkt *p)
@@ -35,23 +36,87 @@ static __always_inline struct dp_service *service_find(const struct pkt *p)
 	return bpf_map_lookup_elem(&services, &key);
 }
 
-/* A back end for a new flow; its number, 0: there is none. */
-static __always_inline u32 service_choose(const struct pkt *p, const struct dp_service *svc)
-{
-	u32 n = svc->nslots, slot, *id;
-
-	if (!n)
-		return 0;
-	if (svc->alg == DP_ALG_MAGLEV)
-		slot = flow_hash(p);
-	else
-		slot = bpf_get_prandom_u32();
-	slot = svc->table + slot % n;
-	id = bpf_map_lookup_elem(&slots, &slot);
-	return id ? *id : 0;
-}
-
 static __always_inline struct dp_backend *backend_get(u32 id)
 {
 	return bpf_map_lookup_elem(&backends, &id);
+}
+
+/* May clients with this address use the service from outside? */
+static __always_inline int service_source_ok(const struct pkt *p, const struct dp_service *svc)
+{
+	struct dp_source_key key = {
+		.prefixlen = 64 + (p->family == 4 ? 32 : 128),
+		.service = svc->id,
+		.family = p->family,
+		.ip = p->saddr,
+	};
+	int found;
+
+	if (!(svc->flags & DP_SVC_SOURCES))
+		return 1;
+	found = bpf_map_lookup_elem(&sources, &key) != NULL;
+	return svc->flags & DP_SVC_SOURCES_DENY ? !found : found;
+}
+
+static __always_inline void affinity_key(const struct pkt *p, const struct dp_service *svc,
+					 struct dp_affinity_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->client = p->saddr;
+	key->service = svc->id;
+}
+
+/* Where the client was sent before; 0: nowhere, or that is not to have new flows. */
+static __always_inline u32 affinity_find(const struct pkt *p, const struct dp_service *svc,
+					 int local, u64 now)
+{
+	struct dp_affinity_key key;
+	struct dp_affinity *a;
+	struct dp_backend *b;
+
+	affinity_key(p, svc, &key);
+	a = bpf_map_lookup_elem(&affinity, &key);
+	if (!a || (long)(now - a->seen) > (long)svc->affinity * cfg_hz)
+		return 0;
+	b = backend_get(a->backend);
+	if (!b || b->service != svc->id || b->state & DP_BACKEND_STATE ||
+	    (local && !(b->state & DP_BACKEND_LOCAL)))
+		return 0;
+	a->seen = now;
+	return a->backend;
+}
+
+static __always_inline void affinity_set(const struct pkt *p, const struct dp_service *svc,
+					 u32 backend, u64 now)
+{
+	struct dp_affinity val = { .seen = now, .backend = backend };
+	struct dp_affinity_key key;
+
+	affinity_key(p, svc, &key);
+	bpf_map_update_elem(&affinity, &key, &val, BPF_ANY);
+}
+
+/* A back end for a new flow; its number, 0: there is none. outside: the client is. */
+static __always_inline u32 service_choose(const struct pkt *p, const struct dp_service *svc,
+					  int outside, u64 now)
+{
+	int local = svc->flags & (outside ? DP_SVC_EXT_LOCAL : DP_SVC_INT_LOCAL);
+	u32 n = local ? svc->local_nslots : svc->nslots, slot, *id;
+
+	if (!n)
+		return 0;
+	if (svc->affinity) {
+		slot = affinity_find(p, svc, local, now);
+		if (slot)
+			return slot;
+	}
+	if (svc->alg == DP_ALG_MAGLEV)
+		slot = flow_hash(p, svc->affinity);
+	else
+		slot = bpf_get_prandom_u32();
+	slot = (local ? svc->local_table : svc->table) + slot % n;
+	id = bpf_map_lookup_elem(&slots, &slot);
+	if (id && svc->affinity)
+		affinity_set(p, svc, *id, now);
+	return id ? *id : 0;
 }

@@ -9,7 +9,7 @@
 #include "nd.h"
 
 /* The entry of the other direction may have been evicted alone. */
-static __always_inline void pair_restore(struct scratch *s, const struct dp_flow *f)
+static __always_inline void pair_restore(struct scratch *s, const struct dp_flow *f, u32 hook)
 {
 	flow_pair(&s->p, f, &s->q);
 	if (flow_lookup(&s->q))
@@ -18,7 +18,7 @@ static __always_inline void pair_restore(struct scratch *s, const struct dp_flow
 	s->f.packets = s->f.bytes = 0;
 	s->f.reported = 0;
 	s->f.tcp_seen = 0;
-	s->f.flags = (f->flags ^ DP_FLOW_REPLY) & ~DP_FLOW_NEIGH;
+	s->f.flags = f->flags ^ DP_FLOW_REPLY;
 	s->f.pair_scope = s->p.scope & ~DP_SCOPE_REPLY;
 	s->f.src_ep = f->dst_ep;
 	s->f.dst_ep = f->src_ep;
@@ -30,7 +30,8 @@ static __always_inline void pair_restore(struct scratch *s, const struct dp_flow
 	s->f.nat_daddr = s->p.saddr;
 	s->f.nat_sport = s->p.dport;
 	s->f.nat_dport = s->p.sport;
-	flow_insert(&s->q, &s->f);
+	way_back(&s->p, &s->f, hook);
+	flow_insert(&s->q, &s->f, BPF_NOEXIST);
 }
 
 static __always_inline int translate(struct __sk_buff *skb, struct pkt *p, const struct dp_flow *f)
@@ -67,7 +68,7 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	if (reason != 3) {
 		flow_count(f, skb->len, s->now);
 		if (report && f->flags & DP_FLOW_PAIR)
-			pair_restore(s, f);
+			pair_restore(s, f, hook);
 	}
 	count(0, hook_dir(hook), skb->len);
 	if (ctl->slots && (report || ctl->every)) {
@@ -84,7 +85,7 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 			return DROP(p, FILE_NAT, DROP_WRITE_ERROR);
 	}
 	ret = deliver(skb, f, p->family, f->flags & DP_FLOW_NAT ? &f->nat_daddr : &p->daddr,
-		      hook == HOOK_TO_ENDPOINT);
+		      is_egress(hook));
 	if (ret < 0)
 		DROP(p, FILE_DELIVER, 0);
 	return ret;
@@ -198,6 +199,10 @@ static __always_inline int slow_path(struct __sk_buff *skb, struct scratch *s, u
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return arp_packet(skb, &s->p);
 	ret = parse(skb, &s->p);
+	/* What the host has with the world is its own business: tunnels, routing... To an
+	 * endpoint it gets no further than that one's device. */
+	if (ret && (hook == HOOK_FROM_NETDEV || hook == HOOK_TO_NETDEV))
+		return ACT_PASS;
 	if (ret)
 		return ret;
 	if (is_nd(&s->p))
@@ -205,6 +210,8 @@ static __always_inline int slow_path(struct __sk_buff *skb, struct scratch *s, u
 	if (is_link_chatter(&s->p))
 		return ACT_CONSUMED;
 	ret = classify(skb, s, hook);
+	if (ret == NEXT_ADMIT && hook == HOOK_TO_NETDEV)
+		return ACT_PASS; /* the host's own */
 	if (ret == NEXT_ADMIT)
 		ret = admit(skb, s, hook);
 	else if (ret == NEXT_JUDGE)

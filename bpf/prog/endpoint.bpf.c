@@ -3,7 +3,8 @@
  *
  * from_endpoint: ingress of an endpoint's host-side device: what it sends.
  * to_endpoint:   egress of that device: what the host's stack sends to it.
- * from_netdev:   ingress of an uplink: what the world sends to endpoints.
+ * from_netdev:   ingress of an uplink: what the world sends to endpoints and services.
+ * to_netdev:     egress of an uplink: what the host answers for services.
  * slow:          what these do not do themselves: they call it.
  * clock:         run by the library to learn what jiffies64 is.
  */
@@ -78,6 +79,8 @@ static __always_inline int fast4(struct __sk_buff *skb, u32 hook, u8 scope)
 	flow4_key(&key, ip->saddr, daddr.v4, *ports, hook == HOOK_FROM_ENDPOINT ? skb->ifindex : 0,
 		  proto, scope);
 	f = bpf_map_lookup_elem(&flow4, &key);
+	if (hook == HOOK_TO_NETDEV && !f)
+		return ACT_PASS;
 	now = bpf_jiffies64();
 	if (!f || !fast_check(f, proto, flags, now))
 		return -1;
@@ -90,7 +93,7 @@ static __always_inline int fast4(struct __sk_buff *skb, u32 hook, u8 scope)
 			return -2 - DROP_WRITE_ERROR;
 		daddr.v4 = f->nat_daddr.v4;
 	}
-	ret = deliver(skb, f, 4, &daddr, hook == HOOK_TO_ENDPOINT);
+	ret = deliver(skb, f, 4, &daddr, is_egress(hook));
 	return ret < 0 ? ret - 2 : ret;
 }
 
@@ -131,6 +134,8 @@ static __always_inline int fast6(struct __sk_buff *skb, u32 hook, u8 scope)
 	flow6_key(&key, ip->saddr.in6_u.u6_addr32, ip->daddr.in6_u.u6_addr32, *ports,
 		  hook == HOOK_FROM_ENDPOINT ? skb->ifindex : 0, proto, scope);
 	f = bpf_map_lookup_elem(&flow6, &key);
+	if (hook == HOOK_TO_NETDEV && !f)
+		return ACT_PASS;
 	now = bpf_jiffies64();
 	if (!f || !fast_check(f, proto, flags, now))
 		return -1;
@@ -143,7 +148,7 @@ static __always_inline int fast6(struct __sk_buff *skb, u32 hook, u8 scope)
 			return -2 - DROP_WRITE_ERROR;
 		daddr = &f->nat_daddr;
 	}
-	ret = deliver(skb, f, 6, daddr, hook == HOOK_TO_ENDPOINT);
+	ret = deliver(skb, f, 6, daddr, is_egress(hook));
 	return ret < 0 ? ret - 2 : ret;
 }
 
@@ -233,6 +238,15 @@ int clite_from_netdev(struct __sk_buff *skb)
 	if (skb->vlan_present || !is_ip(skb))
 		return TC_ACT_UNSPEC;
 	return ip_packet(skb, HOOK_FROM_NETDEV, DP_SCOPE_WORLD);
+}
+
+SEC("tc")
+int clite_to_netdev(struct __sk_buff *skb)
+{
+	/* What is forwarded was judged where it came in. */
+	if (skb->ingress_ifindex || skb->vlan_present || !is_ip(skb))
+		return TC_ACT_UNSPEC;
+	return ip_packet(skb, HOOK_TO_NETDEV, DP_SCOPE_HOST);
 }
 
 SEC("tc")

@@ -261,7 +261,7 @@ int clite_destroy(struct clite_ctx *ctx)
 		dp_detach(ctx->dp, PROG_TO_ENDPOINT, ctx->st.eps[i]->ifindex);
 	}
 	for (size_t i = 0; i < ctx->st.ndevices; i++)
-		dp_detach(ctx->dp, PROG_FROM_NETDEV, ctx->st.devices[i].ifindex);
+		uplink_detach(ctx->dp, ctx->st.devices[i].ifindex);
 	subscriptions_orphan(ctx);
 	r = dp_destroy(ctx->dp, &ctx->err);
 	if (r)

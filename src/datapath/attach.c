@@ -16,7 +16,7 @@
 
 static bool is_ingress(enum dp_prog prog)
 {
-	return prog != PROG_TO_ENDPOINT;
+	return prog != PROG_TO_ENDPOINT && prog != PROG_TO_NETDEV;
 }
 
 static bool uses_clsact(const struct dp *dp)

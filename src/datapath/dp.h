@@ -20,6 +20,9 @@ enum dp_map {
 	MAP_SERVICE_GENS,
 	MAP_BACKENDS,
 	MAP_SLOTS,
+	MAP_AFFINITY,
+	MAP_SOURCES,
+	MAP_UPLINKS,
 	MAP_FLOW4,
 	MAP_FLOW6,
 	MAP_FRAGS,
@@ -35,6 +38,7 @@ enum dp_prog {
 	PROG_FROM_ENDPOINT,
 	PROG_TO_ENDPOINT,
 	PROG_FROM_NETDEV,
+	PROG_TO_NETDEV,
 	PROG_SLOW,
 	PROG_CLOCK,
 	PROG_ALWAYS_, /* what follows is loaded when it is first needed: objects.c */
@@ -177,6 +181,8 @@ int nl_clsact_add(uint32_t ifindex); /* 0 also when it is there */
 int nl_filter_add(uint32_t ifindex, bool ingress, int prog_fd, const char *name);
 int nl_filter_delete(uint32_t ifindex, bool ingress); /* -ENOENT */
 bool nl_filter_exists(uint32_t ifindex, bool ingress);
+/* The device's first address of a family that is not only its link's. */
+bool nl_address_get(uint32_t ifindex, uint8_t family, struct prefix *ret);
 /* Is it an address of this host? */
 bool nl_is_local(const struct prefix *address);
 /* Does a packet from a device to this address end at the host? Also where there is no

@@ -382,6 +382,40 @@ int endpoint_restore(struct state *st, const struct endpoint *e, struct errtext 
 
 /* ---- uplinks --------------------------------------------------------------------- */
 
+/* The device's own addresses are those that packets leave with when they get another
+ * source: the first that the world may know. */
+static int uplink_write(struct dp *dp, uint32_t ifindex, struct errtext *err)
+{
+	struct dp_uplink up = {};
+	struct prefix p;
+
+	if (nl_address_get(ifindex, 4, &p))
+		memcpy(&up.v4, p.ip, sizeof(up.v4));
+	if (nl_address_get(ifindex, 6, &p))
+		memcpy(up.v6.b, p.ip, sizeof(up.v6.b));
+	return dp_update(dp, MAP_UPLINKS, &ifindex, &up, err);
+}
+
+void uplink_detach(struct dp *dp, uint32_t ifindex)
+{
+	dp_detach(dp, PROG_FROM_NETDEV, ifindex);
+	dp_detach(dp, PROG_TO_NETDEV, ifindex);
+	dp_delete(dp, MAP_UPLINKS, &ifindex);
+}
+
+static int uplink_attach(struct dp *dp, uint32_t ifindex, struct errtext *err)
+{
+	int r = uplink_write(dp, ifindex, err);
+
+	if (!r)
+		r = dp_attach(dp, PROG_TO_NETDEV, ifindex, err);
+	if (!r)
+		r = dp_attach(dp, PROG_FROM_NETDEV, ifindex, err);
+	if (r)
+		uplink_detach(dp, ifindex);
+	return r;
+}
+
 int device_add(struct state *st, uint32_t ifindex, struct errtext *err)
 {
 	char name[IF_NAMESIZE] = "?";
@@ -398,12 +432,12 @@ int device_add(struct state *st, uint32_t ifindex, struct errtext *err)
 	device_remove(st, ifindex, NULL); /* of a former device of this number */
 	if (!array_grow(&st->devices, &st->devices_cap, st->ndevices))
 		return -ENOMEM;
-	r = dp_attach(st->dp, PROG_FROM_NETDEV, ifindex, err);
+	r = uplink_attach(st->dp, ifindex, err);
 	if (r)
 		return r;
 	r = store_put(st->dp, STORE_DEVICE, ifindex, "", 0, err);
 	if (r) {
-		dp_detach(st->dp, PROG_FROM_NETDEV, ifindex);
+		uplink_detach(st->dp, ifindex);
 		return r;
 	}
 	st->devices[st->ndevices++].ifindex = ifindex;
@@ -418,7 +452,7 @@ int device_remove(struct state *st, uint32_t ifindex, struct errtext *err)
 		if (st->devices[i].ifindex != ifindex)
 			continue;
 		store_delete(st->dp, STORE_DEVICE, ifindex);
-		dp_detach(st->dp, PROG_FROM_NETDEV, ifindex);
+		uplink_detach(st->dp, ifindex);
 		st->devices[i] = st->devices[--st->ndevices];
 		return 0;
 	}

@@ -13,7 +13,9 @@ static const char *const map_names[MAP_COUNT_] = {
 	[MAP_VERDICTS] = "verdicts",	[MAP_HITS] = "hits",
 		[MAP_SERVICES] = "services",
 	[MAP_SERVICE_GENS] = "service_gens", [MAP_BACKENDS] = "backends",
-	[MAP_SLOTS] = "slots",		[MAP_FLOW4] = "flow4",
+	[MAP_SLOTS] = "slots",		[MAP_AFFINITY] = "affinity",
+	[MAP_SOURCES] = "sources",	[MAP_UPLINKS] = "uplinks",
+	[MAP_FLOW4] = "flow4",
 	[MAP_FLOW6] = "flow6",		[MAP_FRAGS] = "frags",
 	[MAP_RINGS] = "rings",		[MAP_LOST] = "lost",
 	[MAP_METRICS] = "metrics",	[MAP_PROGRAMS] = "programs",
@@ -24,6 +26,7 @@ static const char *const prog_names[PROG_COUNT_] = {
 	[PROG_FROM_ENDPOINT] = "from_endpoint",
 	[PROG_TO_ENDPOINT] = "to_endpoint",
 	[PROG_FROM_NETDEV] = "from_netdev",
+	[PROG_TO_NETDEV] = "to_netdev",
 	[PROG_SLOW] = "slow",
 	[PROG_CLOCK] = "clock",
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The little of rtnetlink that is needed. libbpf has calls for tc, but it prints
  * what the kernel says to stderr, which is the host program's. */
+#include <ifaddrs.h>
 #include <linux/if_link.h>
 #include <linux/net_namespace.h>
 #include <linux/netconf.h>
@@ -8,6 +9,8 @@
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -293,6 +296,33 @@ static int forwarding(uint32_t ifindex, uint8_t family)
 		return -EBADMSG;
 	memcpy(&on, RTA_DATA(a), sizeof(on));
 	return on != 0;
+}
+
+bool nl_address_get(uint32_t ifindex, uint8_t family, struct prefix *ret)
+{
+	struct ifaddrs *all, *a;
+	bool found = false;
+
+	if (getifaddrs(&all) < 0)
+		return false;
+	for (a = all; a && !found; a = a->ifa_next) {
+		const struct sockaddr_in6 *v6 = (void *)a->ifa_addr;
+		const struct sockaddr_in *v4 = (void *)a->ifa_addr;
+
+		if (!v4 || v4->sin_family != (family == 4 ? AF_INET : AF_INET6) ||
+		    if_nametoindex(a->ifa_name) != ifindex)
+			continue;
+		if (family == 6 && IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr))
+			continue;
+		*ret = (struct prefix){ .family = family, .len = family == 4 ? 32 : 128 };
+		if (family == 4)
+			memcpy(ret->ip, &v4->sin_addr, 4);
+		else
+			memcpy(ret->ip, &v6->sin6_addr, 16);
+		found = true;
+	}
+	freeifaddrs(all);
+	return found;
 }
 
 bool nl_is_local(const struct prefix *address)

@@ -162,6 +162,7 @@ void endpoints_prune(struct state *st);
 /* What leads to one whose addition or removal did not get to its end. */
 int endpoint_restore(struct state *st, const struct endpoint *e, struct errtext *err);
 int device_add(struct state *st, uint32_t ifindex, struct errtext *err);
+void uplink_detach(struct dp *dp, uint32_t ifindex);
 int device_remove(struct state *st, uint32_t ifindex, struct errtext *err);
 
 /* commit.c */
