@@ -217,11 +217,12 @@ struct dp_affinity {
 	__u32 pad;
 };
 
-/* Longest prefix. prefixlen counts the 64 bits before the address. Service 0 holds what
+/* Longest prefix. prefixlen counts the 96 bits before the address. Service 0 holds what
  * is not masqueraded. */
 struct dp_source_key {
 	__u32 prefixlen;
 	__u32 service;
+	__u32 gen; /* of the service: a change writes a list beside the one in use */
 	__u8 family;
 	__u8 pad[3];
 	union dp_ip ip;
@@ -419,7 +420,7 @@ DP_ASSERT_SIZE(dp_service_key, 20);
 DP_ASSERT_SIZE(dp_service, 32);
 DP_ASSERT_SIZE(dp_affinity_key, 24);
 DP_ASSERT_SIZE(dp_affinity, 16);
-DP_ASSERT_SIZE(dp_source_key, 28);
+DP_ASSERT_SIZE(dp_source_key, 32);
 DP_ASSERT_SIZE(dp_uplink, 20);
 DP_ASSERT_SIZE(dp_backend, 24);
 DP_ASSERT_SIZE(dp_flow4_key, 20);

@@ -45,8 +45,9 @@ static __always_inline struct dp_backend *backend_get(u32 id)
 static __always_inline int service_source_ok(const struct pkt *p, const struct dp_service *svc)
 {
 	struct dp_source_key key = {
-		.prefixlen = 64 + (p->family == 4 ? 32 : 128),
+		.prefixlen = 96 + (p->family == 4 ? 32 : 128),
 		.service = svc->id,
+		.gen = svc->gen,
 		.family = p->family,
 		.ip = p->saddr,
 	};

@@ -131,7 +131,7 @@ static __always_inline int is_zero(const union dp_ip *ip)
 static __always_inline int masquerade_excluded(const union dp_ip *ip, u8 family)
 {
 	struct dp_source_key key = {
-		.prefixlen = 64 + (family == 4 ? 32 : 128),
+		.prefixlen = 96 + (family == 4 ? 32 : 128),
 		.family = family,
 		.ip = *ip,
 	};

@@ -37,6 +37,7 @@
 #include <cilium-lite/endpoint.h>
 #include <cilium-lite/event.h>
 #include <cilium-lite/identity.h>
+#include <cilium-lite/masquerade.h>
 #include <cilium-lite/policy.h>
 #include <cilium-lite/rehearse.h>
 #include <cilium-lite/service.h>

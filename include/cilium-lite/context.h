@@ -64,6 +64,9 @@ struct clite_open_opts {
 	char *errbuf;		/**< gets the details when clite_open() fails; may be NULL */
 	size_t errbuf_size;	/**< bytes in errbuf */
 	const struct clite_config *config; /**< settings of a new instance, there from its first moment; NULL: all 0 */
+	uint32_t backends;	/**< back ends of all services at most; 0: 65535, or four for each of services if that is more */
+	uint16_t snat_first;	/**< ports for translated sources (services' clients, masquerading), inclusive; both 0: 32768 to 65535, Cilium's. Ports that the host's own connections use (net.ipv4.ip_local_port_range) are skipped as long as they do; a range apart from theirs is best */
+	uint16_t snat_last;
 };
 
 /** Open an instance, or make it.
@@ -247,8 +250,12 @@ CLITE_API int clite_config_get(struct clite_ctx *ctx, struct clite_config *ret);
 CLITE_API int clite_config_set(struct clite_ctx *ctx, const struct clite_config *config);
 
 /** Attach the datapath to an uplink: packets from the world to endpoints are
- * policed there and delivered past the host's stack. Optional: without it they
- * come through the stack.
+ * policed there and delivered past the host's stack, those to services go to their
+ * back ends. Without it packets to endpoints come through the stack, and
+ * services are for endpoints only.
+ *
+ * Back ends elsewhere, and what endpoints reach by masquerading, see the first address of
+ * each family that the device has now (of IPv6 a global one): attach it again after a change.
  *
  * \param device  name of the network device
  * \retval -EINVAL a NULL argument

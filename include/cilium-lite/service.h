@@ -2,9 +2,11 @@
 /** \file
  * Services: one address and port in front of many back ends.
  *
- * Packets of endpoints to a service's address go to one of its back ends, replies
- * come back from the service's address. A flow keeps its back end as long as
- * that is there.
+ * Packets to a service's address go to one of its back ends, replies come back from the
+ * service's address: those of endpoints, and what the world sends to an uplink
+ * (clite_device_attach()). A flow keeps its back end as long as that is there. A back end
+ * elsewhere that is reached for the world sees the address of the uplink that leads to it,
+ * so that its answers come back; net.ipv4.ip_forward and net.ipv6.conf.all.forwarding must be on for that.
  *
  * Thread class of this group: strict.
  */
@@ -31,6 +33,17 @@ extern "C" {
 #define CLITE_BACKEND_MAINTENANCE 3u /**< keeps its flows, gets no new ones */
 /** @} */
 
+/** \name What a service does.
+ * @{ */
+/** For the world only back ends on this host: endpoints of the instance, and the host itself
+ * (Kubernetes: externalTrafficPolicy Local). */
+#define CLITE_SERVICE_EXTERNAL_LOCAL 1u
+/** The same for endpoints (internalTrafficPolicy Local). */
+#define CLITE_SERVICE_INTERNAL_LOCAL 2u
+/** sources are those who may not use it, not those who may. */
+#define CLITE_SERVICE_SOURCES_DENY 4u
+/** @} */
+
 /** A back end. @since 0.1 */
 struct clite_backend {
 	const char *address; /**< of the service's family */
@@ -46,12 +59,15 @@ struct clite_service_opts {
 	const char *name;	/**< for people, events and policies (toServices), "namespace/name"; without a namespace it is in "default"; NULL: none */
 	const struct clite_backend *backends;
 	size_t nbackends;	/**< 0: packets are dropped with Cilium's reason 158 */
-	uint32_t protocol;	/**< IPPROTO_TCP or IPPROTO_UDP; 0: TCP */
+	uint32_t protocol;	/**< IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP; 0: TCP. Ports of SCTP are not translated: those of back ends must be the service's */
 	uint32_t algorithm;	/**< CLITE_LB_*; 0: random */
 	uint16_t port;		/**< 1 to 65535 */
 	uint16_t reserved;	/**< must be 0 */
 	uint32_t id;		/**< number wanted for a new service; 0: the next free one */
 	const char *const *labels; /**< "source:key=value", for selectors of services in policies; ends with NULL; NULL: none */
+	const char *const *sources; /**< prefixes of clients in the world that may use it (or may not: SOURCES_DENY), of either family; ends with NULL; NULL: all may. A new flow from elsewhere is dropped with Cilium's reason 177 */
+	uint32_t flags;		/**< CLITE_SERVICE_* */
+	uint32_t affinity;	/**< seconds after its last flow that a client (an address) keeps its back end, at most 86400; 0: no affinity */
 };
 
 /** A service as it is. @since 0.1 */
@@ -67,6 +83,9 @@ struct clite_service_info {
 	const struct clite_backend *backends;
 	size_t nbackends;
 	const char *const *labels; /**< sorted, with sources; ends with NULL */
+	const char *const *sources; /**< ends with NULL */
+	uint32_t flags;
+	uint32_t affinity;  /**< seconds */
 };
 
 /** Make a service, or change the one of this address, port and protocol: at
@@ -74,7 +93,7 @@ struct clite_service_info {
  * stay.
  *
  * \param ret_id  its number; may be NULL
- * \retval -EINVAL a bad address, port, protocol, state or option; families mixed
+ * \retval -EINVAL a bad address, port, protocol, state, prefix or option; families mixed
  * \retval -EEXIST the wanted number is another service's
  * \retval -ENOSPC a map is full: the text names it and its size
  * \retval -ECHILD called in a child after fork(2)

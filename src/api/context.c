@@ -71,6 +71,37 @@ int ctx_lend(struct clite_ctx *ctx, void *memory)
 	return ctx_lend_whole(ctx, memory, free);
 }
 
+/* ---- lists of prefixes --------------------------------------------------------- */
+
+static int by_prefix(const void *a, const void *b)
+{
+	return prefix_cmp(a, b);
+}
+
+int prefixes_parse(const char *const *texts, const char *what, struct prefix **ret, size_t *ret_n,
+		   struct errtext *err)
+{
+	_cleanup_free_ struct prefix *p = NULL;
+	size_t n = 0, kept = 0;
+
+	while (texts && texts[n])
+		n++;
+	p = calloc(n ?: 1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		if (prefix_parse(texts[i], &p[i]))
+			return err_set(err, EINVAL, "%s '%s': not a prefix (ADDRESS/LENGTH without bits beyond the length)",
+				       what, texts[i]);
+	qsort(p, n, sizeof(*p), by_prefix);
+	for (size_t i = 0; i < n; i++)
+		if (!i || prefix_cmp(&p[kept - 1], &p[i]))
+			p[kept++] = p[i];
+	*ret = TAKE_PTR(p);
+	*ret_n = kept;
+	return 0;
+}
+
 /* ---- what settings may be ----------------------------------------------------- */
 
 static int config_check(const struct clite_config *c, struct settings *ret, struct errtext *err)
@@ -93,6 +124,10 @@ static int config_check(const struct clite_config *c, struct settings *ret, stru
 }
 
 /* ---- open, close ------------------------------------------------------------ */
+
+/* Cilium's: above the NodePorts. */
+#define SNAT_FIRST 32768
+#define SNAT_LAST 65535
 
 #define OPEN_FLAGS                                                                                \
 	(CLITE_OPEN_CREATE | CLITE_OPEN_EXCLUSIVE | CLITE_OPEN_EPHEMERAL | CLITE_OPEN_CLSACT |    \
@@ -142,7 +177,17 @@ static int params_fill(const char *name, struct clite_open_opts *o, struct setti
 	if (!r)
 		r = size_check(&o->services, 16384, 1 << 20, "services", err);
 	if (!r)
+		r = size_check(&o->backends, o->services > 16384 ? 4 * o->services : 65535,
+			       1 << 24, "backends", err);
+	if (!r)
 		r = size_check(&o->policies, 8192, 1 << 20, "policies", err);
+	if (!o->snat_first && !o->snat_last) {
+		o->snat_first = SNAT_FIRST;
+		o->snat_last = SNAT_LAST;
+	}
+	if (!r && (!o->snat_first || o->snat_last < o->snat_first))
+		r = err_set(err, EINVAL, "ports %u to %u for translated sources: not a range",
+			    o->snat_first, o->snat_last);
 	if (!r && opts_copy(&config, sizeof(config), o->config))
 		r = err_set(err, EINVAL, "config: its sz is wrong, or it says what is not known");
 	if (!r)
@@ -160,6 +205,9 @@ static int params_fill(const char *name, struct clite_open_opts *o, struct setti
 		.flows6 = o->flows6,
 		.endpoints = o->endpoints,
 		.services = o->services,
+		.backends = o->backends,
+		.snat_first = o->snat_first,
+		.snat_last = o->snat_last,
 		.policies = o->policies,
 		.settings = s,
 		.settings_size = sizeof(*s),
@@ -441,16 +489,19 @@ int clite_device_detach(struct clite_ctx *ctx, const char *device)
 
 int clite_config_get(struct clite_ctx *ctx, struct clite_config *ret)
 {
-	int r = ret && ret->sz == sizeof(*ret) ? ctx_read(ctx) : -EINVAL;
+	struct clite_config now;
+	int r = ret && ret->sz >= sizeof(size_t) && ret->sz <= sizeof(now) ? ctx_read(ctx) : -EINVAL;
 
 	if (r)
 		return r;
-	*ret = (struct clite_config){
-		.sz = sizeof(*ret),
+	now = (struct clite_config){
+		.sz = ret->sz,
 		.enforcement = ctx->st.settings.enforcement,
 		.allow_localhost = ctx->st.settings.localhost,
 		.audit = ctx->st.settings.audit,
 	};
+	/* A caller of an older header knows fewer of them. */
+	memcpy(ret, &now, ret->sz);
 	return 0;
 }
 

@@ -33,6 +33,10 @@ struct clite_ctx {
 
 /* What every strict function does first: is the context usable? Clears the error
  * text. fresh: also load what others have changed. */
+/* A list of texts that ends with NULL, as sorted prefixes, each once. what: such as
+ * "source", for messages. -EINVAL, -ENOMEM. */
+int prefixes_parse(const char *const *texts, const char *what, struct prefix **ret, size_t *ret_n,
+		   struct errtext *err);
 int ctx_enter(struct clite_ctx *ctx);
 int ctx_read(struct clite_ctx *ctx);
 /* Begin and end a change of state. */

@@ -4,6 +4,11 @@
 
 #include "api/ctx.h"
 
+#define SERVICE_FLAGS                                                    \
+	(CLITE_SERVICE_EXTERNAL_LOCAL | CLITE_SERVICE_INTERNAL_LOCAL |   \
+	 CLITE_SERVICE_SOURCES_DENY)
+#define AFFINITY_MAX 86400u /* Kubernetes' */
+
 /* ---- update, delete ------------------------------------------------------------ */
 
 static int backend_fill(struct clite_ctx *ctx, const struct service *s,
@@ -20,6 +25,10 @@ static int backend_fill(struct clite_ctx *ctx, const struct service *s,
 		return err_set(&ctx->err, EINVAL, "backend '%s': state %u is none", from->address,
 			       from->state);
 	b->port = from->port ?: s->port;
+	if (s->protocol == IPPROTO_SCTP && b->port != s->port)
+		return err_set(&ctx->err, EINVAL,
+			       "backend '%s' port %u: ports of SCTP are not translated, it must be the service's %u",
+			       from->address, b->port, s->port);
 	b->weight = from->weight ?: 1;
 	b->state = from->state;
 	return 0;
@@ -59,14 +68,21 @@ static int service_fill(struct clite_ctx *ctx, const struct clite_service_opts *
 		return err_set(&ctx->err, EINVAL, "service '%s': port is 0: 1 to 65535",
 			       o->address);
 	s->protocol = o->protocol ?: IPPROTO_TCP;
-	if (o->protocol > 255 || (s->protocol != IPPROTO_TCP && s->protocol != IPPROTO_UDP))
-		return err_set(&ctx->err, EINVAL, "protocol %u: only TCP (6) and UDP (17)",
-			       o->protocol);
+	if (o->protocol > 255 || (s->protocol != IPPROTO_TCP && s->protocol != IPPROTO_UDP &&
+				  s->protocol != IPPROTO_SCTP))
+		return err_set(&ctx->err, EINVAL,
+			       "protocol %u: only TCP (6), UDP (17) and SCTP (132)", o->protocol);
 	s->algorithm = o->algorithm ?: CLITE_LB_RANDOM;
 	if (o->algorithm > CLITE_LB_MAGLEV)
 		return err_set(&ctx->err, EINVAL, "algorithm %u is none", o->algorithm);
 	if (o->reserved)
 		return err_set(&ctx->err, EINVAL, "reserved is not 0");
+	if (o->flags & ~SERVICE_FLAGS)
+		return err_set(&ctx->err, EINVAL, "flags 0x%x: only 0x%x are known", o->flags,
+			       SERVICE_FLAGS);
+	if (o->affinity > AFFINITY_MAX)
+		return err_set(&ctx->err, EINVAL, "affinity of %u s: at most %u", o->affinity,
+			       AFFINITY_MAX);
 	s->port = o->port;
 	s->id = o->id;
 	s->name = strdup(o->name ?: "");
@@ -78,7 +94,12 @@ static int service_fill(struct clite_ctx *ctx, const struct clite_service_opts *
 		if (r)
 			return r;
 	}
-	return backends_fill(ctx, s, o);
+	s->flags = o->flags;
+	s->affinity = o->affinity;
+	if (o->flags & CLITE_SERVICE_SOURCES_DENY && (!o->sources || !o->sources[0]))
+		return err_set(&ctx->err, EINVAL, "SOURCES_DENY without sources: who may not use it?");
+	return prefixes_parse(o->sources, "source", &s->sources, &s->nsources, &ctx->err) ?:
+		       backends_fill(ctx, s, o);
 }
 
 int clite_service_update(struct clite_ctx *ctx, const struct clite_service_opts *opts,
@@ -121,45 +142,55 @@ int clite_service_delete(struct clite_ctx *ctx, uint32_t id)
 /* An info with all that it points to, in one piece of memory. */
 struct service_lent {
 	struct clite_service_info info;
-	char address[PREFIX_STR];
+	struct clite_backend *backends;
+	const char **sources;
 	struct {
-		char address[PREFIX_STR];
-	} text[];
+		char text[PREFIX_STR];
+	} *texts; /* of back ends, then of sources, then of the service itself */
 };
 
 static struct service_lent *lent_new(const struct service *s)
 {
 	static const char *const none[] = { NULL };
-	size_t n = s->nbackends;
-	struct service_lent *l =
-		calloc(1, sizeof(*l) + n * (sizeof(l->text[0]) + sizeof(struct clite_backend)));
-	struct clite_backend *b;
+	size_t n = s->nbackends, m = s->nsources;
+	struct service_lent *l;
+	char *at;
 
+	_Static_assert(sizeof(*l) % _Alignof(struct clite_backend) == 0 &&
+			       sizeof(*l->backends) % _Alignof(char *) == 0,
+		       "what follows is aligned");
+	l = calloc(1, sizeof(*l) + n * sizeof(*l->backends) + (m + 1) * sizeof(*l->sources) +
+			      (n + m + 1) * sizeof(*l->texts));
 	if (!l)
 		return NULL;
-	_Static_assert(sizeof(struct service_lent) % _Alignof(struct clite_backend) == 0 &&
-			       PREFIX_STR % _Alignof(struct clite_backend) == 0,
-		       "the back ends behind the texts are aligned");
-	b = (void *)&l->text[n];
+	at = (char *)(l + 1);
+	l->backends = (void *)at;
+	l->sources = (void *)(at + n * sizeof(*l->backends));
+	l->texts = (void *)(l->sources + m + 1);
 	for (size_t i = 0; i < n; i++)
-		b[i] = (struct clite_backend){
+		l->backends[i] = (struct clite_backend){
 			.address = addr_format(s->backends[i].ip.ip, s->backends[i].ip.family,
-					       l->text[i].address),
+					       l->texts[i].text),
 			.port = s->backends[i].port,
 			.weight = s->backends[i].weight,
 			.state = s->backends[i].state,
 		};
+	for (size_t i = 0; i < m; i++)
+		l->sources[i] = prefix_format(&s->sources[i], l->texts[n + i].text);
 	l->info = (struct clite_service_info){
 		.sz = sizeof(l->info),
 		.id = s->id,
 		.protocol = s->protocol,
 		.algorithm = s->algorithm,
 		.port = s->port,
-		.address = addr_format(s->ip.ip, s->ip.family, l->address),
+		.address = addr_format(s->ip.ip, s->ip.family, l->texts[n + m].text),
 		.name = s->name,
-		.backends = b,
+		.backends = l->backends,
 		.nbackends = n,
 		.labels = s->labels.n ? (const char *const *)s->labels.text : none,
+		.sources = l->sources,
+		.flags = s->flags,
+		.affinity = s->affinity,
 	};
 	return l;
 }

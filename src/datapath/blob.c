@@ -131,7 +131,8 @@ struct service_blob {
 	struct prefix ip;
 	uint16_t port;
 	uint8_t protocol, algorithm;
-	uint32_t gen, table, nslots, nbackends;
+	uint32_t gen, flags, affinity, nbackends, nsources;
+	struct slots all, local;
 };
 
 int blob_service_write(const struct service *s, struct buf *out)
@@ -144,11 +145,15 @@ int blob_service_write(const struct service *s, struct buf *out)
 	b.protocol = s->protocol;
 	b.algorithm = s->algorithm;
 	b.gen = s->gen;
-	b.table = s->table;
-	b.nslots = s->nslots;
+	b.flags = s->flags;
+	b.affinity = s->affinity;
+	b.all = s->all;
+	b.local = s->local;
 	b.nbackends = s->nbackends;
+	b.nsources = s->nsources;
 	buf_put(out, &b, sizeof(b));
 	buf_put(out, s->backends, s->nbackends * sizeof(*s->backends));
+	buf_put(out, s->sources, s->nsources * sizeof(*s->sources));
 	buf_put(out, s->name, strlen(s->name) + 1);
 	for (size_t i = 0; i < s->labels.n; i++)
 		buf_put(out, s->labels.text[i], strlen(s->labels.text[i]) + 1);
@@ -159,14 +164,15 @@ int blob_service_read(struct state *st, uint32_t id, const char *data, size_t le
 {
 	struct service_blob b;
 	struct service *s;
-	size_t size, at;
+	size_t size, sources, at;
 	int r;
 
 	if (len <= sizeof(b) || data[len - 1])
 		return -EBADMSG;
 	memcpy(&b, data, sizeof(b));
 	size = (size_t)b.nbackends * sizeof(struct backend);
-	if (len - sizeof(b) <= size)
+	sources = (size_t)b.nsources * sizeof(struct prefix);
+	if (len - sizeof(b) <= size + sources)
 		return -EBADMSG;
 	if (!array_grow(&st->services, &st->services_cap, st->nservices))
 		return -ENOMEM;
@@ -180,21 +186,25 @@ int blob_service_read(struct state *st, uint32_t id, const char *data, size_t le
 		.protocol = b.protocol,
 		.algorithm = b.algorithm,
 		.gen = b.gen,
-		.table = b.table,
-		.nslots = b.nslots,
+		.flags = b.flags,
+		.affinity = b.affinity,
+		.all = b.all,
+		.local = b.local,
 		.nbackends = b.nbackends,
-		.name = strdup(data + sizeof(b) + size),
-		.backends = malloc(size ?: 1),
+		.nsources = b.nsources,
+		.backends = memdup(data + sizeof(b), size),
+		.sources = memdup(data + sizeof(b) + size, sources),
+		.name = strdup(data + sizeof(b) + size + sources),
 	};
-	at = sizeof(b) + size + strlen(data + sizeof(b) + size) + 1;
-	r = !s->name || !s->backends ? -ENOMEM : 0;
+	at = sizeof(b) + size + sources;
+	at += strlen(data + at) + 1;
+	r = !s->name || !s->backends || !s->sources ? -ENOMEM : 0;
 	if (!r && at < len)
 		r = read_labels(data + at, len - at, &s->labels);
 	if (r) {
 		service_free(s);
 		return r;
 	}
-	memcpy(s->backends, data + sizeof(b), size);
 	st->services[st->nservices++] = s;
 	return 0;
 }

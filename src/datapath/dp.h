@@ -88,7 +88,8 @@ struct dp_params {
 	const char *name; /* NULL or "": ephemeral without one */
 	const char *bpffs;
 	bool create, exclusive, ephemeral, clsact, mount, neigh;
-	uint32_t flows4, flows6, endpoints, services, policies;
+	uint32_t flows4, flows6, endpoints, services, backends, policies;
+	uint16_t snat_first, snat_last;
 	const void *settings; /* of a new instance, for the store */
 	size_t settings_size;
 };
@@ -156,6 +157,7 @@ enum store_kind {
 	STORE_IPCACHE,
 	STORE_DEVICE,
 	STORE_SETTINGS, /* the one */
+	STORE_MASQUERADE, /* the one; none: nothing is masqueraded */
 };
 int store_put(struct dp *dp, enum store_kind kind, uint32_t id, const void *data, size_t len,
 	      struct errtext *err);

@@ -301,6 +301,8 @@ int endpoint_add(struct state *st, struct endpoint_spec *spec, uint32_t *ret_id,
 		*ret_id = e->id;
 	/* Others name its ports, or a service's back end that it is now. */
 	r = policies_follow(st, err);
+	if (!r)
+		r = services_follow(st, e, err);
 	if (r)
 		endpoint_remove(st, e->id, NULL);
 	return r;
@@ -348,6 +350,8 @@ int endpoint_remove(struct state *st, uint32_t id, struct errtext *err)
 	if (unused)
 		tables_sweep(st);
 	r = policies_follow(st, err);
+	if (!r)
+		r = services_follow(st, e, err);
 	identity_put(st, e->identity);
 	endpoint_free(e);
 	return r;

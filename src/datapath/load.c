@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/param.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -266,6 +267,11 @@ static void sweep(const char *parent)
 
 /* ---- make ---------------------------------------------------------------- */
 
+/* The sizes of maps.h; where more services are wanted, these grow with them. */
+#define DP_SERVICES 16384u
+#define DP_SLOTS 524288u
+#define DP_STORE 262144u
+
 struct size {
 	const char *map;
 	uint32_t n;
@@ -277,7 +283,9 @@ static int load_skeleton(struct endpoint_bpf *skel, const struct dp_params *p, s
 		{ "flow4", p->flows4 },	      { "flow6", p->flows6 },
 		{ "endpoints", p->endpoints + 1 }, { "devices", p->endpoints + 64 },
 		{ "services", p->services },  { "service_gens", p->services + 1 },
-		{ "policies", p->policies + 1 },
+		{ "policies", p->policies + 1 }, { "backends", p->backends + 1 },
+		{ "slots", MAX(DP_SLOTS, 2 * p->backends) },
+		{ "store", DP_STORE + 8 * (p->services > DP_SERVICES ? p->services : 0) },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -289,6 +297,8 @@ static int load_skeleton(struct endpoint_bpf *skel, const struct dp_params *p, s
 	}
 	skel->rodata->cfg_hz = dp->hz;
 	skel->rodata->cfg_neigh = p->neigh;
+	skel->rodata->cfg_snat_first = p->snat_first;
+	skel->rodata->cfg_snat_last = p->snat_last;
 	if (getrandom((void *)&skel->rodata->cfg_mark, sizeof(skel->rodata->cfg_mark), 0) < 0)
 		return -errno;
 	skel->rodata->cfg_mark |= 1; /* never 0 */

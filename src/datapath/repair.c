@@ -100,30 +100,19 @@ static bool keep_service(struct state *st, const void *key, const void *value)
 	       ntohs(k->port) == s->port && !memcmp(s->ip.ip, k->ip.b, sizeof(k->ip.b));
 }
 
-static int service_restore(struct state *st, const struct service *s)
+static bool keep_source(struct state *st, const void *key, const void *value)
 {
-	struct service *copy = calloc(1, sizeof(*copy));
+	const struct dp_source_key *k = key;
+	const struct service *s = state_service(st, k->service);
 
-	if (!copy)
-		return -ENOMEM;
-	*copy = *s;
-	copy->name = strdup(s->name);
-	copy->labels = (struct labels){};
-	copy->backends = calloc(s->nbackends ?: 1, sizeof(*s->backends));
-	if (!copy->name || !copy->backends) {
-		service_free(copy);
-		return -ENOMEM;
-	}
-	memcpy(copy->backends, s->backends, s->nbackends * sizeof(*s->backends));
-	if (s->labels.n) {
-		int r = labels_parse((const char *const *)s->labels.text, &copy->labels, NULL);
+	(void)value;
+	if (!k->service) {
+		struct prefix p = { .family = k->family, .len = k->prefixlen - 96 };
 
-		if (r) {
-			service_free(copy);
-			return r;
-		}
+		memcpy(p.ip, k->ip.b, sizeof(p.ip));
+		return masquerade_excludes(&st->masquerade, &p);
 	}
-	return service_set(st, copy, NULL);
+	return s && s->gen == k->gen;
 }
 
 static int services_restore(struct state *st)
@@ -141,8 +130,9 @@ static int services_restore(struct state *st)
 			b->service = 0;
 	}
 	for (size_t i = 0; !r && i < st->nservices; i++)
-		r = service_restore(st, st->services[i]);
-	return r;
+		r = service_restore(st, st->services[i], NULL);
+	/* of generations that are over */
+	return r ?: prune(st, MAP_SOURCES, sizeof(struct dp_source_key), keep_source);
 }
 
 static int ipcache_restore(struct state *st, struct errtext *err)
@@ -201,6 +191,8 @@ int state_repair(struct state *st, struct errtext *err)
 		r = ipcache_restore(st, err);
 	if (!r)
 		r = services_restore(st);
+	if (!r)
+		r = masquerade_apply(st, &st->masquerade, err);
 	if (r && err && !err->text)
 		err_set(err, -r, "cannot repair the maps: %s", strerror(-r));
 	return r;

@@ -18,6 +18,7 @@ void service_free(struct service *s)
 	free(s->name);
 	labels_clear(&s->labels);
 	free(s->backends);
+	free(s->sources);
 	free(s);
 }
 
@@ -35,6 +36,8 @@ void state_clear(struct state *st)
 	free(st->services);
 	free(st->user);
 	free(st->devices);
+	free(st->slots_used);
+	free(st->masquerade.exclude);
 	identities_clear(&st->ids);
 	*st = (struct state){ .dp = st->dp };
 }
@@ -130,6 +133,8 @@ static int load_one(enum store_kind kind, uint32_t id, const char *data, size_t 
 			return -EBADMSG;
 		memcpy(&l->st->settings, data, len);
 		return 0;
+	case STORE_MASQUERADE:
+		return masquerade_load(l->st, data, len);
 	case STORE_POLICY:
 		return load_policy(l, id, data, len);
 	case STORE_POLICIES:

@@ -33,6 +33,7 @@ struct backend {
 	uint16_t port;
 	uint16_t weight;
 	uint32_t state; /* CLITE_BACKEND_* */
+	bool local;	/* on this host; found out where the service's flags ask for it */
 };
 
 struct service {
@@ -42,12 +43,17 @@ struct service {
 	uint8_t protocol;
 	uint8_t algorithm;
 	uint32_t gen;
-	uint32_t table; /* in the slots map */
-	uint32_t nslots;
-	char *name; /* never NULL */
+	struct slots {
+		uint32_t first, n; /* in the slots map */
+	} all, local;		   /* local: those on this host, where flags ask for it */
+	uint32_t flags;		   /* CLITE_SERVICE_* */
+	uint32_t affinity;	   /* seconds */
+	char *name;		   /* never NULL */
 	struct labels labels; /* none: those of selectors of services are not there */
 	struct backend *backends;
 	size_t nbackends;
+	struct prefix *sources;
+	size_t nsources;
 };
 
 /* An entry of the ipcache that the user has set. */
@@ -55,6 +61,13 @@ struct ipcache_user {
 	uint32_t id;
 	struct prefix prefix;
 	uint32_t identity;
+};
+
+/* What leaves with the address of the uplink. */
+struct masquerade {
+	bool v4, v6;
+	struct prefix *exclude; /* sorted, each once */
+	size_t n;
 };
 
 struct device {
@@ -74,6 +87,7 @@ struct state {
 	struct dp *dp;
 	uint64_t revision; /* of what is loaded; 0: nothing yet */
 	struct settings settings;
+	struct masquerade masquerade;
 	struct identities ids;
 	struct endpoint **eps; /* by id */
 	size_t neps, eps_cap;
@@ -81,6 +95,9 @@ struct state {
 	size_t npolicies;
 	struct service **services; /* by id */
 	size_t nservices, services_cap;
+	uint32_t service_last, backend_last; /* the numbers given out last */
+	bool *slots_used;		     /* NULL: not known */
+	uint32_t slots_next;		     /* where to look for free ones first */
 	struct ipcache_user *user;
 	size_t nuser, user_cap;
 	struct device *devices;
@@ -184,10 +201,23 @@ bool policies_symbolic(const struct state *st);
 /* services.c */
 int service_set(struct state *st, struct service *svc, struct errtext *err); /* takes svc over */
 int service_remove(struct state *st, uint32_t id, struct errtext *err);
+/* A deep copy; NULL: no memory. */
+struct service *service_copy(const struct service *s);
+/* Set one anew that is there, as it is. */
+int service_restore(struct state *st, struct service *s, struct errtext *err);
+/* An endpoint with these addresses has come or goes: what is local is another. */
+int services_follow(struct state *st, const struct endpoint *e, struct errtext *err);
 /* The back end that the hash of a new flow chooses; NULL: no hash chooses, or none is
  * there. */
 const struct backend *service_choice(const struct state *st, const struct service *s,
 				     const struct prefix *from, uint16_t sport);
+
+/* masquerade.c */
+int masquerade_set(struct state *st, struct masquerade *m, struct errtext *err); /* takes exclude over */
+/* Make the maps say it, beside what they say already. */
+int masquerade_apply(struct state *st, const struct masquerade *m, struct errtext *err);
+int masquerade_load(struct state *st, const char *data, size_t len);
+bool masquerade_excludes(const struct masquerade *m, const struct prefix *p);
 
 /* repair.c: write everything that the store says into the maps, and nothing else */
 int state_repair(struct state *st, struct errtext *err);

@@ -41,6 +41,14 @@ static inline void closep(int *fd)
 		close(*fd);
 }
 
+/* NULL: no memory. Of nothing it is something to free. */
+static inline void *memdup(const void *data, size_t len)
+{
+	void *copy = malloc(len ?: 1);
+
+	return copy && len ? memcpy(copy, data, len) : copy;
+}
+
 #define _cleanup_free_ _cleanup_(freep)
 #define _cleanup_close_ _cleanup_(closep)
 

@@ -136,7 +136,7 @@ static json_t *verdict_json(struct cli *cli, uint32_t endpoint, const struct cli
 	json_put_text(object, "policy", action_text(e->action));
 	json_put_text(object, "direction", direction_text(e->direction));
 	json_put_number(object, "identity", e->identity);
-	json_put(object, "labels", labels ? json_labels(labels) : json_new_array());
+	json_put(object, "labels", labels ? json_strings(labels) : json_new_array());
 	json_put_text(object, "protocol", protocol);
 	json_put_number(object, "port", e->port);
 	json_put_number(object, "end-port", e->end_port);

@@ -80,6 +80,7 @@ enum {
 	OPT_FLOWS6,
 	OPT_ENDPOINTS,
 	OPT_SERVICES,
+	OPT_MAX_BACKENDS,
 	OPT_POLICIES,
 	OPT_CLSACT,
 	OPT_NEIGH,
@@ -97,6 +98,13 @@ enum {
 	OPT_WEIGHTS,
 	OPT_STATES,
 	OPT_ALGORITHM,
+	OPT_AFFINITY,
+	OPT_SOURCES,
+	OPT_SOURCES_DENY,
+	OPT_EXTERNAL_LOCAL,
+	OPT_INTERNAL_LOCAL,
+	OPT_EXCLUDE,
+	OPT_SNAT_PORTS,
 	OPT_FROM,
 	OPT_TO,
 	OPT_RELATED,
@@ -119,6 +127,7 @@ int cmd_status(struct cli *cli);
 int cmd_instance_create(struct cli *cli);
 int cmd_instance_delete(struct cli *cli);
 int cmd_instance_list(struct cli *cli);
+int cmd_masquerade(struct cli *cli);
 int cmd_device_attach(struct cli *cli);
 int cmd_device_detach(struct cli *cli);
 int cmd_endpoint_list(struct cli *cli);
@@ -243,6 +252,7 @@ struct strings {
 };
 
 void strings_add(struct strings *list, const char *s);
+void strings_split(struct strings *list, const char *text); /* at commas */
 void strings_clear(struct strings *list);
 #define _cleanup_strings_ _cleanup_(strings_clear)
 

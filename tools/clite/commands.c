@@ -30,6 +30,8 @@ static const struct opt instance_create_opts[] = {
 	{ OPT_FLOWS6, "flows6", "N", "IPv6 flow table entries, two for a flow (65536)" },
 	{ OPT_ENDPOINTS, "endpoints", "N", "endpoints at most (4095)" },
 	{ OPT_SERVICES, "services", "N", "services at most (16384)" },
+	{ OPT_MAX_BACKENDS, "backends", "N", "back ends of all services at most (65535)" },
+	{ OPT_SNAT_PORTS, "snat-ports", "FIRST-LAST", "ports for translated sources (32768-65535)" },
 	{ OPT_POLICIES, "policies", "N", "distinct compiled policies at most (8192)" },
 	{ OPT_CLSACT, "clsact", NULL, "attach by clsact even where the kernel has TCX" },
 	{ OPT_NEIGH, "neigh", NULL,
@@ -87,7 +89,7 @@ static const struct opt all_services_opts[] = {
 
 static const struct opt service_update_opts[] = {
 	{ OPT_FRONTEND, "frontend", "ADDRESS:PORT[/PROTOCOL]",
-	  "address of the service; tcp (default) or udp" },
+	  "address of the service; tcp (default), udp or sctp" },
 	{ OPT_BACKENDS, "backends", "ADDRESS[:PORT],...",
 	  "its back ends; port: the service's; '' for none" },
 	{ OPT_WEIGHTS, "backend-weights", "N,...", "share of new flows of each back end (1)" },
@@ -96,7 +98,19 @@ static const struct opt service_update_opts[] = {
 	{ OPT_NAME, "name", "NAME", "name for people, events and policies, NAMESPACE/NAME" },
 	{ 'l', "labels", "LABEL", "a label for policies, [SOURCE:]KEY[=VALUE]; once for each" },
 	{ OPT_ALGORITHM, "algorithm", "ALGORITHM", "random (default) or maglev" },
+	{ OPT_AFFINITY, "affinity", "SECONDS", "a client keeps its back end so long after its last flow" },
+	{ OPT_SOURCES, "sources", "PREFIX,...", "clients in the world that may use it (all)" },
+	{ OPT_SOURCES_DENY, "sources-deny", NULL, "--sources are those that may not" },
+	{ OPT_EXTERNAL_LOCAL, "external-local", NULL, "for the world only back ends on this host" },
+	{ OPT_INTERNAL_LOCAL, "internal-local", NULL, "for endpoints only back ends on this host" },
 	{ OPT_ID, "id", "N", "number of a new service (default: the next free one)" },
+	{ 0 },
+};
+
+static const struct opt masquerade_opts[] = {
+	{ OPT_IPV4, "ipv4", "on|off", "IPv4 packets of endpoints to the world" },
+	{ OPT_IPV6, "ipv6", "on|off", "IPv6 packets" },
+	{ OPT_EXCLUDE, "exclude", "PREFIX,...", "not those to these; '' for none" },
 	{ 0 },
 };
 
@@ -340,8 +354,9 @@ const struct command commands[] = {
 		.args = "--frontend ADDRESS:PORT[/PROTOCOL] --backends ADDRESS[:PORT],... [OPTION]...",
 		.purpose = "Make a service, or change the one of this address and port",
 		.details =
-			"Packets of endpoints to the front end go to one of the back ends. Flows of\n"
-			"back ends that are not named any more are given up; the others stay.\n"
+			"Packets to the front end go to one of the back ends: those of endpoints, and\n"
+			"of the world at an uplink (\"clite device attach\"). Flows of back ends that\n"
+			"are not named any more are given up; the others stay.\n"
 			"A service without back ends drops its packets.",
 		.example =
 			"clite service update --frontend 10.96.0.1:80 --name default/web \\\n"
@@ -380,6 +395,18 @@ const struct command commands[] = {
 		.run = cmd_service_list,
 	},
 	{
+		.path = "masquerade",
+		.args = "[OPTION]...",
+		.purpose = "Show or say what endpoints send with the address of the uplink",
+		.details =
+			"New flows of endpoints to the world leave an attached uplink (\"clite device\n"
+			"attach\") with its address, and answers find their way back. What is not said\n"
+			"stays as it is.",
+		.example = "clite masquerade --ipv4 on --exclude 10.0.0.0/8",
+		.opts = masquerade_opts,
+		.run = cmd_masquerade,
+	},
+	{
 		.path = "monitor",
 		.args = "[OPTION]...",
 		.purpose = "Print what happens to packets, one line each, until Ctrl-C",
@@ -398,7 +425,9 @@ const struct command commands[] = {
 		.purpose = "Attach the datapath to an uplink",
 		.details =
 			"Packets from the world to endpoints are policed there and delivered past\n"
-			"the host's stack. Without it they come through the stack.",
+			"the host's stack. Without it they come through the stack. Packets to services\n"
+			"go to their back ends there; one elsewhere sees the address that the device\n"
+			"to it has when it is attached.",
 		.example = "clite device attach eth0",
 		.min_args = 1,
 		.max_args = 1,

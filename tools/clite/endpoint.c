@@ -88,9 +88,9 @@ static json_t *endpoint_json(const struct clite_endpoint_info *ep)
 	json_put_text(external, "name", ep->name);
 	json_put(status, "external-identifiers", external);
 	json_put_number(identity, "id", ep->identity);
-	json_put(identity, "labels", json_labels(ep->labels));
+	json_put(identity, "labels", json_strings(ep->labels));
 	json_put(status, "identity", identity);
-	json_put(labels, "security-relevant", json_labels(ep->labels));
+	json_put(labels, "security-relevant", json_strings(ep->labels));
 	json_put(status, "labels", labels);
 	json_put(status, "networking", networking_json(ep));
 	json_put(status, "namedPorts", ports_json(ep));

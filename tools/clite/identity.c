@@ -9,7 +9,7 @@ static json_t *identity_json(const struct clite_identity_info *identity)
 	json_t *object = json_new_object();
 
 	json_put_number(object, "id", identity->id);
-	json_put(object, "labels", json_labels(identity->labels));
+	json_put(object, "labels", json_strings(identity->labels));
 	json_put_number(object, "endpoints", identity->endpoints);
 	return object;
 }

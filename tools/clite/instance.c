@@ -2,6 +2,7 @@
 /* Instances and their uplinks. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "output.h"
 
@@ -19,6 +20,18 @@ static void say(const struct cli *cli, const char *kind, const char *name, const
 }
 
 /* ---- instance ------------------------------------------------------------- */
+
+static void snat_ports_arg(const struct cli *cli, struct clite_open_opts *opts)
+{
+	_cleanup_free_ char *first = xstrdup(cli->value);
+	char *last = strchr(first, '-');
+
+	if (!last)
+		usage_error(cli, "--snat-ports: '%s' is not FIRST-LAST", cli->value);
+	*last++ = '\0';
+	opts->snat_first = number_arg(cli, "--snat-ports", first, 1, 65535);
+	opts->snat_last = number_arg(cli, "--snat-ports", last, opts->snat_first, 65535);
+}
 
 static void create_options(struct cli *cli, struct clite_open_opts *opts,
 			   struct clite_config *config)
@@ -39,6 +52,12 @@ static void create_options(struct cli *cli, struct clite_open_opts *opts,
 			break;
 		case OPT_SERVICES:
 			opts->services = number_arg(cli, "--services", cli->value, 1, UINT32_MAX);
+			break;
+		case OPT_MAX_BACKENDS:
+			opts->backends = number_arg(cli, "--backends", cli->value, 1, UINT32_MAX);
+			break;
+		case OPT_SNAT_PORTS:
+			snat_ports_arg(cli, opts);
 			break;
 		case OPT_POLICIES:
 			opts->policies = number_arg(cli, "--policies", cli->value, 1, UINT32_MAX);

@@ -198,7 +198,7 @@ json_t *json_text(const char *s)
 	return value ? value : json_repaired(s);
 }
 
-json_t *json_labels(const char *const *labels)
+json_t *json_strings(const char *const *labels)
 {
 	json_t *array = json_new_array();
 

@@ -41,7 +41,7 @@ json_t *json_new_object(void);
 json_t *json_new_array(void);
 /* Bytes that are not UTF-8 become U+FFFD. */
 json_t *json_text(const char *s);
-json_t *json_labels(const char *const *labels);
+json_t *json_strings(const char *const *labels);
 /* All take the reference to value and end the process when memory is out. */
 void json_put(json_t *object, const char *key, json_t *value);
 void json_put_text(json_t *object, const char *key, const char *s);

@@ -105,6 +105,11 @@ static json_t *backend_json(const struct clite_service_info *svc, const struct c
 	return object;
 }
 
+static const char *policy_text(const struct clite_service_info *svc, uint32_t flag)
+{
+	return svc->flags & flag ? "Local" : "Cluster";
+}
+
 /* "default/web" is name web in namespace default. */
 static json_t *flags_json(const struct clite_service_info *svc)
 {
@@ -118,7 +123,12 @@ static json_t *flags_json(const struct clite_service_info *svc)
 	}
 	json_put_text(flags, "name", slash ? slash + 1 : svc->name);
 	json_put_text(flags, "type", "ClusterIP");
-	json_put(flags, "labels", json_labels(svc->labels));
+	json_put(flags, "labels", json_strings(svc->labels));
+	json_put_text(flags, "extTrafficPolicy", policy_text(svc, CLITE_SERVICE_EXTERNAL_LOCAL));
+	json_put_text(flags, "intTrafficPolicy", policy_text(svc, CLITE_SERVICE_INTERNAL_LOCAL));
+	json_put_number(flags, "sessionAffinityTimeoutSec", svc->affinity);
+	json_put(flags, svc->flags & CLITE_SERVICE_SOURCES_DENY ? "deniedSourceRanges" : "sourceRanges",
+		 json_strings(svc->sources));
 	return flags;
 }
 
@@ -201,6 +211,22 @@ static void print_service(const struct clite_service_info *svc)
 	table_cell(&t, "ClusterIP");
 	table_cell(&t, "Algorithm:");
 	table_cell(&t, "%s", algorithm_text(svc->algorithm));
+	table_cell(&t, "Traffic policy:");
+	table_cell(&t, "external %s, internal %s",
+		   policy_text(svc, CLITE_SERVICE_EXTERNAL_LOCAL),
+		   policy_text(svc, CLITE_SERVICE_INTERNAL_LOCAL));
+	if (svc->affinity) {
+		table_cell(&t, "Affinity:");
+		table_cell(&t, "%u s", svc->affinity);
+	}
+	for (size_t i = 0; svc->sources[i]; i++) {
+		if (i)
+			table_skip(&t, 1);
+		else
+			table_cell(&t, svc->flags & CLITE_SERVICE_SOURCES_DENY ? "Denied sources:" :
+									       "Sources:");
+		table_cell(&t, "%s", svc->sources[i]);
+	}
 	table_cell(&t, "Backends:");
 	for (size_t i = 0; i < svc->nbackends; i++) {
 		if (i)
@@ -307,20 +333,9 @@ int cmd_service_get(struct cli *cli)
 
 /* ---- update --------------------------------------------------------------- */
 
-static void split(struct strings *list, const char *text)
-{
-	while (*text) {
-		size_t n = strcspn(text, ",");
-		_cleanup_free_ char *item = xprintf("%.*s", (int)n, text);
-
-		strings_add(list, item);
-		text += n + (text[n] == ',');
-	}
-}
-
 /* What was typed, before it is put together. */
 struct update {
-	struct strings backends, weights, states, labels;
+	struct strings backends, weights, states, labels, sources;
 	struct frontend *addresses;
 	struct clite_backend *parsed;
 	bool backends_given;
@@ -336,6 +351,7 @@ static void update_clear(struct update *u)
 	strings_clear(&u->weights);
 	strings_clear(&u->states);
 	strings_clear(&u->labels);
+	strings_clear(&u->sources);
 }
 #define _cleanup_update_ _cleanup_(update_clear)
 
@@ -406,13 +422,13 @@ static void update_options(struct cli *cli, struct clite_service_opts *opts, str
 			break;
 		case OPT_BACKENDS:
 			u->backends_given = true;
-			split(&u->backends, cli->value);
+			strings_split(&u->backends, cli->value);
 			break;
 		case OPT_WEIGHTS:
-			split(&u->weights, cli->value);
+			strings_split(&u->weights, cli->value);
 			break;
 		case OPT_STATES:
-			split(&u->states, cli->value);
+			strings_split(&u->states, cli->value);
 			break;
 		case OPT_NAME:
 			opts->name = cli->value;
@@ -422,6 +438,21 @@ static void update_options(struct cli *cli, struct clite_service_opts *opts, str
 			break;
 		case OPT_ALGORITHM:
 			opts->algorithm = algorithm_arg(cli, cli->value);
+			break;
+		case OPT_AFFINITY:
+			opts->affinity = number_arg(cli, "--affinity", cli->value, 0, UINT32_MAX);
+			break;
+		case OPT_SOURCES:
+			strings_split(&u->sources, cli->value);
+			break;
+		case OPT_SOURCES_DENY:
+			opts->flags |= CLITE_SERVICE_SOURCES_DENY;
+			break;
+		case OPT_EXTERNAL_LOCAL:
+			opts->flags |= CLITE_SERVICE_EXTERNAL_LOCAL;
+			break;
+		case OPT_INTERNAL_LOCAL:
+			opts->flags |= CLITE_SERVICE_INTERNAL_LOCAL;
 			break;
 		case OPT_ID:
 			opts->id = number_arg(cli, "--id", cli->value, 1, UINT32_MAX);
@@ -450,6 +481,7 @@ int cmd_service_update(struct cli *cli)
 	opts.backends = u.parsed;
 	opts.nbackends = u.backends.n;
 	opts.labels = (const char *const *)u.labels.items;
+	opts.sources = (const char *const *)u.sources.items;
 	r = cli_open(cli);
 	if (r)
 		return r;

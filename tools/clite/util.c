@@ -70,6 +70,17 @@ void strings_add(struct strings *list, const char *s)
 	list->items[list->n] = NULL;
 }
 
+void strings_split(struct strings *list, const char *text)
+{
+	while (*text) {
+		size_t n = strcspn(text, ",");
+		_cleanup_free_ char *item = xprintf("%.*s", (int)n, text);
+
+		strings_add(list, item);
+		text += n + (text[n] == ',');
+	}
+}
+
 void strings_clear(struct strings *list)
 {
 	for (size_t i = 0; i < list->n; i++)

@@ -24,6 +24,7 @@ from .enums import (Action, Aggregation, Algorithm, BackendState, ConntrackFlags
 from .event import (Event, EventStream, Subscription, drop_reason_name, drop_reason_text,
                     trace_point_text)
 from .identity import Identities, Identity, Ipcache, IpcacheEntry
+from .masquerade import Masquerade
 from .policy import (Limits, Part, Peer, Policies, Policy, PolicyEntry, Port, Requirement, Rule,
                      RuleHits, RuleInfo, Selector, Transaction, Warning, validate)
 from .rehearse import Rehearsal, RehearsalCounts, RehearsedFlow
@@ -38,7 +39,7 @@ __all__ = [
     "DocumentError", "Endpoint", "Endpoints", "Enforcement", "Error", "Event", "EventStream",
     "EventType", "Exists", "Feature", "Flow", "Forked", "Identities", "Identity",
     "InvalidArgument", "Ipcache", "IpcacheEntry", "IpcacheSource", "LayoutError", "Limits",
-    "NoBpffs", "NoDevice", "NoSpace", "NotFound", "NotPermitted", "Operator", "Part", "Peer",
+    "Masquerade",    "NoBpffs", "NoDevice", "NoSpace", "NotFound", "NotPermitted", "Operator", "Part", "Peer",
     "PeerKind", "Policies", "Policy", "PolicyEntry", "Port", "Protocol", "Rehearsal",
     "RehearsalCounts", "RehearsedFlow", "Requirement", "ReservedIdentity", "Rule", "RuleHits",
     "RuleInfo", "Selector", "Service", "Services", "Stale", "Status", "Subscription", "TooBig",

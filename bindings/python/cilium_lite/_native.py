@@ -74,6 +74,13 @@ CLITE_IPCACHE_USER = 3
 CLITE_LB_RANDOM = 1
 CLITE_LB_MAGLEV = 2
 
+CLITE_SERVICE_EXTERNAL_LOCAL = 1
+CLITE_SERVICE_INTERNAL_LOCAL = 2
+CLITE_SERVICE_SOURCES_DENY = 4
+
+CLITE_MASQUERADE_IPV4 = 1
+CLITE_MASQUERADE_IPV6 = 2
+
 CLITE_BACKEND_ACTIVE = 0
 CLITE_BACKEND_TERMINATING = 1
 CLITE_BACKEND_QUARANTINED = 2
@@ -161,6 +168,9 @@ class clite_open_opts(Structure):
         ("errbuf", POINTER(c_char)),
         ("errbuf_size", c_size_t),
         ("config", POINTER(clite_config)),
+        ("backends", c_uint32),
+        ("snat_first", c_uint16),
+        ("snat_last", c_uint16),
     ]
 
 
@@ -395,6 +405,9 @@ class clite_service_opts(Structure):
         ("reserved", c_uint16),
         ("id", c_uint32),
         ("labels", POINTER(c_char_p)),
+        ("sources", POINTER(c_char_p)),
+        ("flags", c_uint32),
+        ("affinity", c_uint32),
     ]
 
 
@@ -411,6 +424,18 @@ class clite_service_info(Structure):
         ("backends", POINTER(clite_backend)),
         ("nbackends", c_size_t),
         ("labels", POINTER(c_char_p)),
+        ("sources", POINTER(c_char_p)),
+        ("flags", c_uint32),
+        ("affinity", c_uint32),
+    ]
+
+
+class clite_masquerade(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
+        ("exclude", POINTER(c_char_p)),
     ]
 
 
@@ -694,6 +719,9 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "clite_policy_warnings": (c_int, _ctx, c_char_p, list_callback(clite_warning), c_void_p),
     "clite_rule_get": (c_int, _ctx, c_uint32, POINTER(POINTER(clite_rule_info))),
     "clite_policy_entries": (c_int, _ctx, c_uint32, list_callback(clite_policy_entry), c_void_p),
+    # masquerade.h
+    "clite_masquerade_set": (c_int, _ctx, POINTER(clite_masquerade)),
+    "clite_masquerade_get": (c_int, _ctx, POINTER(POINTER(clite_masquerade))),
     # service.h
     "clite_service_update": (c_int, _ctx, POINTER(clite_service_opts), POINTER(c_uint32)),
     "clite_service_delete": (c_int, _ctx, c_uint32),

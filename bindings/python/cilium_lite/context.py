@@ -8,10 +8,10 @@ import os
 import select
 import weakref
 from ctypes import POINTER, byref, c_char_p
-from typing import Any, Callable, List, Optional, Set, Union
+from typing import Any, Callable, List, Optional, Set, Tuple, Union
 
 from . import _native
-from ._core import (Core, decode, encode, encode_optional, enumerated, named, release_context,
+from ._core import (Arena, Core, decode, encode, encode_optional, enumerated, named, release_context,
                     snapshot, unsigned, walk)
 from ._errors import failure, invalid
 from .conntrack import Conntrack
@@ -19,6 +19,7 @@ from .endpoint import Endpoints
 from .enums import Aggregation, Direction, Enforcement, Protocol
 from .event import Event, EventStream, Subscription, Types, drop_reason_text
 from .identity import Identities, Ipcache
+from .masquerade import Masquerade, make_masquerade
 from .policy import Policies, Transaction
 from .service import Services
 from .trace import End, Trace, trace
@@ -110,7 +111,8 @@ class Context:
     def __init__(self, name: Optional[str] = None, *, create: bool = False,
                  exclusive: bool = False, ephemeral: bool = False, clsact: bool = False,
                  mount_bpffs: bool = False, neigh: bool = False, flows4: int = 0,
-                 flows6: int = 0, endpoints: int = 0, services: int = 0, policies: int = 0,
+                 flows6: int = 0, endpoints: int = 0, services: int = 0, backends: int = 0,
+                 policies: int = 0, snat_ports: Optional[Tuple[int, int]] = None,
                  bpffs: Union[str, os.PathLike[str], None] = None,
                  config: Optional[Config] = None) -> None:
         """Open an instance, or make it.
@@ -122,8 +124,9 @@ class Context:
         clsact       attach by clsact even where the kernel has TCX
         mount_bpffs  mount the bpf file system if it is missing
         neigh        a new instance sends to the world past the host's netfilter
-        flows4, flows6, endpoints, services, policies
+        flows4, flows6, endpoints, services, backends, policies
                      sizes of a new instance; 0: the library's
+        snat_ports   first and last port for translated sources; default: 32768 to 65535
         bpffs        mount point of the bpf file system; default: /sys/fs/bpf
         config       settings of a new instance; default: Config()
         """
@@ -146,7 +149,9 @@ class Context:
             policies=unsigned(policies, 32, "policies"),
             bpffs=None if bpffs is None else encode(os.fspath(bpffs), "bpffs"),
             errbuf=ctypes.cast(errors, POINTER(ctypes.c_char)), errbuf_size=len(errors),
-            config=ctypes.pointer(native))
+            config=ctypes.pointer(native), backends=unsigned(backends, 32, "backends"))
+        if snat_ports:
+            opts.snat_first, opts.snat_last = (unsigned(p, 16, "snat_ports") for p in snat_ports)
         ret = POINTER(_native.clite_ctx)()
         r = _native.lib().clite_open(encode_optional(name, "name"), byref(opts), byref(ret))
         if r < 0:
@@ -277,13 +282,24 @@ class Context:
         """The flow table."""
         return Conntrack(self)
 
+    @property
+    def masquerade(self) -> Masquerade:
+        """What endpoints send to the world with the address of the uplink; can be set."""
+        return self._core.get(self._core.lib.clite_masquerade_get, _native.clite_masquerade,
+                              make_masquerade)
+
+    @masquerade.setter
+    def masquerade(self, value: Masquerade) -> None:
+        native = value._fill(Arena())
+        self._core.call(self._core.lib.clite_masquerade_set, byref(native))
+
     def transaction(self) -> Transaction:
         """Changes of policy that come into force together."""
         return Transaction(self)
 
     def attach_device(self, device: str) -> None:
         """Attach the datapath to an uplink: what comes from the world is policed there and
-        delivered past the host's stack."""
+        delivered past the host's stack, or goes to the back ends of services."""
         self._core.call(self._core.lib.clite_device_attach, encode(device, "device"))
 
     def detach_device(self, device: str) -> None:

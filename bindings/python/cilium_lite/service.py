@@ -12,6 +12,7 @@ from ._core import (AddressLike, Arena, IPAddress, LabelsLike, decode, decode_st
                     encode_address, encode_optional, enumerated, label_list, named, unsigned)
 from ._errors import NotFound
 from .enums import Algorithm, BackendState, Protocol
+from .masquerade import Network
 
 if TYPE_CHECKING:
     from .context import Context
@@ -60,6 +61,11 @@ class Service:
     algorithm: Union[Algorithm, int]
     backends: Tuple[Backend, ...]
     labels: Tuple[str, ...]  # sorted, with sources
+    sources: Tuple[Network, ...]  # who in the world may use it; none: all
+    sources_deny: bool  # or who may not
+    external_local: bool  # for the world only back ends on this host
+    internal_local: bool  # for endpoints
+    affinity: int  # seconds that a client keeps its back end; 0: none
     context: Context = dataclasses.field(repr=False, compare=False)
 
     def delete(self) -> None:
@@ -88,13 +94,21 @@ class Services:
             backends=tuple(_make_backend(b) for b in c.backends[:c.nbackends])
             if c.nbackends else (),
             labels=decode_strings(c.labels),
+            sources=tuple(ipaddress.ip_network(p) for p in decode_strings(c.sources)),
+            sources_deny=bool(c.flags & _native.CLITE_SERVICE_SOURCES_DENY),
+            external_local=bool(c.flags & _native.CLITE_SERVICE_EXTERNAL_LOCAL),
+            internal_local=bool(c.flags & _native.CLITE_SERVICE_INTERNAL_LOCAL),
+            affinity=c.affinity,
             context=self._context)
 
     def update(self, address: AddressLike, port: int,
                protocol: Union[Protocol, int, str] = Protocol.TCP, *,
                backends: Iterable[BackendLike] = (),
                algorithm: Union[Algorithm, int, str] = Algorithm.RANDOM,
-               name: Optional[str] = None, id: int = 0, labels: LabelsLike = ()) -> Service:
+               name: Optional[str] = None, id: int = 0, labels: LabelsLike = (),
+               sources: Iterable[Union[Network, str]] = (), sources_deny: bool = False,
+               external_local: bool = False, internal_local: bool = False,
+               affinity: int = 0) -> Service:
         """Make a service, or change the one of this address, port and protocol: at once and whole.
 
         backends   Backend objects, tuples of its members such as ("10.0.0.2", 8080), or
@@ -103,8 +117,18 @@ class Services:
         name       for people, events and policies: "namespace/name"
         id         wanted number of a new service; 0: the next free one
         labels     for selectors of services in policies; as those of endpoints
+        sources    prefixes of clients in the world that may use it (sources_deny: that may
+                   not); none: all may
+        external_local, internal_local
+                   for the world, or for endpoints, only back ends on this host
+        affinity   seconds after its last flow that a client keeps its back end; 0: none
         """
         arena = Arena()
+        flags = 0
+        for wanted, flag in ((sources_deny, _native.CLITE_SERVICE_SOURCES_DENY),
+                             (external_local, _native.CLITE_SERVICE_EXTERNAL_LOCAL),
+                             (internal_local, _native.CLITE_SERVICE_INTERNAL_LOCAL)):
+            flags |= flag if wanted else 0
         array = [_backend(b)._fill() for b in backends]
         opts = _native.clite_service_opts(
             sz=ctypes.sizeof(_native.clite_service_opts),
@@ -116,7 +140,9 @@ class Services:
             algorithm=enumerated(algorithm, Algorithm, "algorithm"),
             port=unsigned(port, 16, "port"),
             id=unsigned(id, 32, "id"),
-            labels=arena.strings([encode(label, "a label") for label in label_list(labels)]))
+            labels=arena.strings([encode(label, "a label") for label in label_list(labels)]),
+            sources=arena.strings([encode(str(p), "a source") for p in sources]),
+            flags=flags, affinity=unsigned(affinity, 32, "affinity"))
         core = self._context._core
         return self[core.number(core.lib.clite_service_update, ctypes.byref(opts))]
 
