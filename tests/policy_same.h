@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* For tests: do two policies mean the same, rule by rule? Lines, cookies, revision
- * and file names do not count. */
+/* For tests: do two policies mean the same, rule by rule? Lines, cookies, revision,
+ * file names and kinds of documents do not count. */
 #pragma once
 
 #include "model/policy.h"
@@ -20,6 +20,7 @@ static inline int policy_bare_bytes(const struct policy *p, struct buf *out)
 		}
 	}
 	copy->revision = 0;
+	copy->kind = POLICY_STRUCTS;
 	free(copy->filename);
 	copy->filename = NULL;
 	return policy_encode(copy, out);

@@ -159,7 +159,13 @@ struct clite_import_opts {
  * CiliumClusterwideNetworkPolicy, Kubernetes' NetworkPolicy, lists of them (kind
  * List, or an array), or Cilium's older JSON array of rules. A document replaces the
  * policy of its name ("namespace/name", or "name" without a namespace; a
- * NetworkPolicy without one is in "default").
+ * NetworkPolicy without one is in "default"), if that is of its kind or came by structs;
+ * another kind of that name is not replaced in silence, see clite_txn_commit().
+ *
+ * A CiliumNetworkPolicy with a namespace is about endpoints of it (those with the label
+ * k8s:io.kubernetes.pod.namespace), and so are its peers unless they name one; one
+ * without is about all endpoints, as one has no namespaces outside of Kubernetes (in
+ * Cilium it is in "default").
  *
  * The whole language of Cilium 1.18 is read. What layers 3 and 4 cannot do (rules for
  * HTTP, Kafka and DNS, toFQDNs, TLS, listeners, authentication, nodeSelector, labels of
@@ -171,6 +177,7 @@ struct clite_import_opts {
  *	   nothing of the stream is in the transaction
  * \retval -CLITE_EUNSUPPORTED a kind that this library does not know; or it was built without libyaml
  * \retval -E2BIG beyond the limits of opts: the text names the limit
+ * \retval -EEXIST another import has put a policy of this name into the transaction
  * \retval -EINVAL, -ENOMEM, -ECHILD as above
  * \return number of policies read
  * @since 0.1
@@ -183,6 +190,7 @@ CLITE_API int clite_txn_policy_import(struct clite_txn *txn, const char *text, s
  *
  * \retval -CLITE_EUNSUPPORTED a policy needs what is not present: the text says what, and where
  * \retval -ENOSPC a map is full: the text names it and its size
+ * \retval -EEXIST a policy would replace one from another kind of document that the transaction does not delete
  * \retval -ECHILD, -ESTALE, -ENOMEM as above
  * \retval -EBUSY another process is changing the instance and did not end within 5 s
  * \return the new revision's low 31 bits

@@ -158,6 +158,24 @@ static int documents(const char *text, size_t len, const struct clite_import_opt
 }
 #endif
 
+/* Two documents of a name, one of which would be lost without a word. */
+static int check_again(struct clite_txn *txn, size_t n, const struct policy *p)
+{
+	for (size_t i = n; i--;) {
+		const struct policy *other = txn->changes[i].policy;
+
+		if (strcmp(txn->changes[i].name, p->name))
+			continue;
+		if (!other || other->kind == POLICY_STRUCTS)
+			return 0;
+		return err_set(&txn->ctx->err, EEXIST,
+			       "%s: the %s '%s' is in the transaction already as the %s of %s: one name, one policy",
+			       p->filename, policy_kind_name(p->kind), p->name,
+			       policy_kind_name(other->kind), other->filename);
+	}
+	return 0;
+}
+
 int clite_txn_policy_import(struct clite_txn *txn, const char *text, size_t len,
 			    const struct clite_import_opts *opts)
 {
@@ -169,6 +187,8 @@ int clite_txn_policy_import(struct clite_txn *txn, const char *text, size_t len,
 		return r;
 	before = txn->n;
 	r = documents(text, len, opts, &policies, &n, &txn->ctx->err);
+	for (size_t i = 0; !r && i < n; i++)
+		r = check_again(txn, before, policies[i]);
 	for (size_t i = 0; i < n; i++) {
 		if (!r)
 			r = change_add(txn, policies[i]->name, policies[i]);
@@ -292,6 +312,30 @@ int txn_list(const struct clite_txn *txn, struct policy ***ret, size_t *ret_n)
 	return 0;
 }
 
+/* Was what a change replaces deleted before, in the same transaction? */
+static bool deletes(const struct clite_txn *txn, const char *name)
+{
+	for (size_t i = 0; i < txn->n; i++)
+		if (!txn->changes[i].policy && !strcmp(txn->changes[i].name, name))
+			return true;
+	return false;
+}
+
+static int check_kinds(struct clite_txn *txn, const struct change *const *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct policy *p = v[i]->policy, *old;
+
+		old = p ? state_policy(&txn->ctx->st, p->name) : NULL;
+		if (old && !policy_kind_replaces(p->kind, old->kind) && !deletes(txn, p->name))
+			return err_set(&txn->ctx->err, EEXIST,
+				       "%s: the %s '%s' would replace the %s of that name (%s): delete that first, or give one of them another name",
+				       p->filename, policy_kind_name(p->kind), p->name,
+				       policy_kind_name(old->kind), old->filename);
+	}
+	return 0;
+}
+
 int clite_txn_commit(struct clite_txn *txn)
 {
 	_cleanup_free_ const struct change **last = NULL;
@@ -304,6 +348,8 @@ int clite_txn_commit(struct clite_txn *txn)
 	r = txn_list(txn, &list, &n);
 	if (!r)
 		r = last_changes(txn, &last, &nlast);
+	if (!r)
+		r = check_kinds(txn, last, nlast);
 	if (!r)
 		r = policies_commit(&txn->ctx->st, list, n, &txn->ctx->err);
 	r = ctx_end(txn->ctx, r);

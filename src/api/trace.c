@@ -65,15 +65,22 @@ static uint16_t get16(const uint8_t *p)
 	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
+static size_t l4_min(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP ? 20 : protocol == IPPROTO_SCTP ? 12 : 8;
+}
+
 static int parse_ports(const uint8_t *p, size_t len, struct traced *t)
 {
 	if (t->protocol == IPPROTO_ICMP || t->protocol == IPPROTO_ICMPV6) {
 		if (len < 8)
 			return -EINVAL;
 		t->dport = p[0];
+		t->sport = get16(p + 4);
 		return 0;
 	}
-	if (len < 4)
+	/* The datapath drops what has no whole header. */
+	if (len < l4_min(t->protocol) || (t->protocol == IPPROTO_TCP && len < (size_t)(p[12] >> 4) * 4))
 		return -EINVAL;
 	t->sport = get16(p);
 	t->dport = get16(p + 2);
@@ -142,6 +149,7 @@ static int read_packet(struct tracing *g, const struct clite_trace_opts *o)
 {
 	struct traced *t = &g->packet;
 	struct clite_ctx *ctx = g->ctx;
+	uint8_t family;
 	int r;
 
 	t->protocol = (uint8_t)(o->protocol ? o->protocol : IPPROTO_TCP);
@@ -155,12 +163,19 @@ static int read_packet(struct tracing *g, const struct clite_trace_opts *o)
 	if (o->packet && parse_packet(o->packet, o->packet_len, t))
 		return err_set(&ctx->err, EINVAL,
 			       "packet of %zu bytes: expected an Ethernet frame with IPv4 or IPv6 "
-			       "and ports, no fragment, no extension headers",
+			       "and a whole header of layer 4, no fragment, no extension headers",
 			       o->packet_len);
+	t->frame = o->packet;
+	t->frame_len = o->packet_len;
 	if (o->protocol > 255 || pp_of(t->protocol) < 0)
 		return err_set(&ctx->err, EINVAL,
 			       "protocol %u: only TCP, UDP, SCTP, ICMP and ICMPv6",
 			       o->packet ? t->protocol : o->protocol);
+	family = t->from.family ?: t->to.family;
+	if (family && t->protocol == (family == 4 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
+		return err_set(&ctx->err, EINVAL, "protocol %u is not of IPv%u: there it is %s",
+			       t->protocol, family,
+			       family == 4 ? "ICMP (1)" : "ICMPv6 (58)");
 	if (t->protocol == IPPROTO_ICMP || t->protocol == IPPROTO_ICMPV6) {
 		if (t->dport > 255)
 			return err_set(&ctx->err, EINVAL, "ICMP type %u: 0 to 255", t->dport);

@@ -156,6 +156,9 @@ static bool is_about(const struct clite_event *e, const struct listening *l)
 	    e->protocol != t->protocol || e->family != t->from.family ||
 	    memcmp(e->service_port ? e->original : e->destination, t->to.ip, n))
 		return false;
+	/* A frame of anybody's: where it stops making sense its ports are not told. */
+	if (t->frame && !e->source_port && !e->destination_port)
+		return true;
 	if (is_icmp(t))
 		return e->icmp_type == t->dport;
 	return e->source_port == t->sport &&
@@ -310,7 +313,7 @@ static bool is_taken(struct dp *dp, const struct traced *t, const struct endpoin
 static int port_choose(struct dp *dp, struct traced *t, const struct endpoint *near,
 		       const struct endpoint *far, enum live_from from, struct errtext *err)
 {
-	bool any = !t->sport;
+	bool any = !t->sport && !t->frame;
 
 	for (uint16_t i = 0; i < (any ? PORT_TRIES : 1); i++) {
 		if (any)
@@ -366,15 +369,21 @@ static int run(struct dp *dp, const struct traced *t, const struct endpoint *nea
 		/* any that is no endpoint's */
 		.ingress_ifindex = from == LIVE_FROM_WORLD ? 1 : 0,
 	};
-	uint8_t out[FRAME_MAX];
+	size_t size = t->frame ? t->frame_len : FRAME_MAX;
+	_cleanup_free_ uint8_t *out = malloc(size);
 	struct frame f;
-	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = f.data, .data_out = out,
-		    .data_size_out = sizeof(out), .ctx_in = &skb, .ctx_size_in = sizeof(skb),
-		    .repeat = 1);
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = t->frame, .data_size_in = (uint32_t)size,
+		    .data_out = out, .data_size_out = (uint32_t)size, .ctx_in = &skb,
+		    .ctx_size_in = sizeof(skb), .repeat = 1);
 	int r;
 
-	frame_build(t, &dp->eps[near->id], from == LIVE_FROM_ENDPOINT, &f);
-	o.data_size_in = (uint32_t)f.len;
+	if (!out)
+		return -ENOMEM;
+	if (!t->frame) {
+		frame_build(t, &dp->eps[near->id], from == LIVE_FROM_ENDPOINT, &f);
+		o.data_in = f.data;
+		o.data_size_in = (uint32_t)f.len;
+	}
 	/* Room for its event: there may be many other drops. */
 	ring_consume(ring);
 	r = bpf_prog_test_run_opts(dp->prog_fd[prog], &o) < 0 ? errno : 0;

@@ -8,7 +8,9 @@
 struct traced {
 	struct prefix from, to; /* family 0: not known; to: before translation */
 	uint8_t protocol;
-	uint16_t sport, dport; /* ICMP: dport is the type */
+	uint16_t sport, dport; /* ICMP: dport is the type, of an echo sport is the identifier */
+	const void *frame;     /* as it is to be run; NULL: the shortest that is one */
+	size_t frame_len;
 };
 
 /* Where it comes from. */

@@ -8,7 +8,7 @@
 
 #include <netinet/in.h>
 
-#define MAGIC "CLP\2"
+#define MAGIC "CLP\3"
 #define MAGIC_LEN 4
 
 /* ---- encoding ----------------------------------------------------------- */
@@ -128,6 +128,7 @@ static void put_rule(struct buf *b, const struct rule *r)
 int policy_encode(const struct policy *p, struct buf *out)
 {
 	buf_put(out, MAGIC, MAGIC_LEN);
+	put_num(out, p->kind);
 	put_str(out, p->name);
 	put_str(out, p->filename);
 	put_num(out, p->revision);
@@ -547,13 +548,17 @@ static int get_part(struct cursor *c, struct part *part)
 
 static int get_policy(struct cursor *c, struct policy *p)
 {
-	uint64_t n = 0;
+	uint64_t n = 0, kind;
 	int r;
 
 	if (left(c) < MAGIC_LEN || memcmp(c->p, MAGIC, MAGIC_LEN) != 0)
 		return -EBADMSG;
 	c->p += MAGIC_LEN;
 
+	r = get_num(c, POLICY_KIND_COUNT_ - 1, &kind);
+	if (r < 0)
+		return r;
+	p->kind = kind;
 	r = get_str_required(c, &p->name);
 	if (r < 0)
 		return r;

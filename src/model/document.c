@@ -139,6 +139,7 @@ static int read_rules(const struct reader *r, struct document *d, const char *fi
 	const struct ynode *list = d->doc->root, *labels = NULL;
 	size_t i = 0;
 
+	d->policy->kind = POLICY_RULES;
 	if (list->n == 0)
 		return doc_fail(r, list->line, NULL, CLITE_EDOCUMENT,
 				"an empty list: expected rules");
@@ -316,6 +317,9 @@ static int read_object(const struct reader *r, struct document *d, const struct 
 	struct reader within = *r;
 	int res;
 
+	d->policy->kind = kind == KIND_K8S	  ? POLICY_K8S :
+			  kind == KIND_CLUSTERWIDE ? POLICY_CCNP :
+						     POLICY_CNP;
 	memcpy(fields, top_fields, sizeof(fields));
 	if (kind == KIND_K8S)
 		fields[T_SPECS] = (struct field){};

@@ -127,7 +127,8 @@ int doc_fields(const struct reader *r, const struct ynode *map, const struct pat
 		if (fields[i].unsupported)
 			return doc_fail(r, n->key_line, &here, CLITE_EUNSUPPORTED, "%s",
 					fields[i].unsupported);
-		got[i] = n;
+		if (n->kind != YNODE_SCALAR || n->type != YTYPE_NULL || !fields[i].null_ok)
+			got[i] = n;
 	}
 	return 0;
 }

@@ -27,6 +27,8 @@ struct path {
 struct field {
 	const char *name;
 	const char *unsupported; /* why not: Cilium knows it, we do not. NULL: we do */
+	bool null_ok; /* null is as if it were not there, as in Kubernetes. Not where that would
+		       * mean everybody: nobody writes null for that */
 };
 
 /* Set "file:line: path: text" and return -code. */

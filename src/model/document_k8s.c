@@ -388,10 +388,10 @@ int document_network_policy(const struct reader *r, const struct ynode *spec, co
 			    struct part *ret)
 {
 	static const struct field fields[S_COUNT] = {
-		[S_PODS] = { .name = "podSelector" },
-		[S_INGRESS] = { .name = "ingress" },
-		[S_EGRESS] = { .name = "egress" },
-		[S_TYPES] = { .name = "policyTypes" },
+		[S_PODS] = { .name = "podSelector", .null_ok = true },
+		[S_INGRESS] = { .name = "ingress", .null_ok = true },
+		[S_EGRESS] = { .name = "egress", .null_ok = true },
+		[S_TYPES] = { .name = "policyTypes", .null_ok = true },
 	};
 	struct path pods = { .up = p, .key = "podSelector" };
 	struct path ingress = { .up = p, .key = "ingress" }, egress = { .up = p, .key = "egress" };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "model/document_rule.h"
+#include "model/identity.h"
 
 #include <cilium-lite/policy.h>
 
@@ -199,13 +200,32 @@ static int read_expressions(const struct reader *r, const struct ynode *list, co
 	return 0;
 }
 
+/* A policy of a namespace is about its endpoints and nobody else's. */
+static int check_subject(const struct reader *r, const struct ynode *n, const struct path *p,
+			 const struct selector *s)
+{
+	struct label own = { .source = "k8s", .key = NAMESPACE_KEY, .value = (char *)r->namespace };
+	const struct labels labels = { .l = &own, .n = 1 };
+
+	for (size_t i = 0; i < s->nreqs; i++) {
+		const struct selector one = { .reqs = &s->reqs[i], .nreqs = 1 };
+
+		if (requirement_is_namespace(&s->reqs[i]) && !selector_matches(&one, &labels))
+			return doc_fail(r, n->line, p, CLITE_EDOCUMENT,
+					"selects endpoints of another namespace, and the policy is in '%s': a policy is about endpoints of its own namespace (for all namespaces: a CiliumClusterwideNetworkPolicy)",
+					r->namespace);
+	}
+	return 0;
+}
+
 static int add_namespace(const struct reader *r, struct selector *s, size_t *cap, bool subject)
 {
 	struct requirement *q;
 	size_t values_cap = 0;
 	int res;
 
-	if (!r->namespace || selector_names_namespace(s, subject))
+	if (!r->namespace || (subject ? selector_is_in_namespace(s, r->namespace) :
+					selector_names_namespace(s)))
 		return 0;
 	q = add_requirement(s, cap);
 	if (!q)
@@ -244,6 +264,11 @@ int document_selector(const struct reader *r, const struct ynode *n, const struc
 		if (res < 0)
 			return res;
 	}
+	if (subject && r->namespace) {
+		res = check_subject(r, n, p, s);
+		if (res < 0)
+			return res;
+	}
 	return add_namespace(r, s, &cap, subject);
 }
 
@@ -264,10 +289,12 @@ static int read_prefix(const struct reader *r, const struct ynode *n, const stru
 
 	if (res < 0)
 		return res;
-	if (prefix_parse(s, ret) < 0)
+	/* To Cilium and Kubernetes 10.1.2.3/8 is the network that it is in. */
+	if (network_parse(s, ret) < 0)
 		return doc_fail_value(r, n, p, CLITE_EDOCUMENT,
 				      "is no address or prefix: expected such as '10.0.0.0/8' or "
-				      "'fd00::/64', with no bits set beyond the length");
+				      "'fd00::/64'");
+	prefix_mask(ret);
 	return 0;
 }
 

@@ -37,6 +37,12 @@ static const struct field egress_fields[E_COUNT] = {
 
 _Static_assert(E_COUNT <= DOCUMENT_MAX_FIELDS, "got[] is too small");
 
+/* An empty list names nobody; beside one that names somebody it says nothing. */
+static bool is_empty(const struct ynode *n)
+{
+	return n->kind == YNODE_LIST && !n->n;
+}
+
 /* One kind of peers only, and not both kinds of ports. */
 static int check_combination(const struct reader *r, const struct path *p,
 			     const struct field *fields, const struct ynode *const *got)
@@ -44,7 +50,7 @@ static int check_combination(const struct reader *r, const struct path *p,
 	const struct ynode *seen = NULL;
 
 	for (size_t i = 0; i <= E_FQDNS; i++) {
-		if (!got[i])
+		if (!got[i] || is_empty(got[i]))
 			continue;
 		if (seen)
 			return doc_fail(r, got[i]->key_line, p, CLITE_EDOCUMENT,
@@ -53,7 +59,7 @@ static int check_combination(const struct reader *r, const struct path *p,
 					seen->key, fields[i].name);
 		seen = got[i];
 	}
-	if (got[E_PORTS] && got[E_ICMPS])
+	if (got[E_PORTS] && !is_empty(got[E_PORTS]) && got[E_ICMPS] && !is_empty(got[E_ICMPS]))
 		return doc_fail(r, got[E_ICMPS]->key_line, p, CLITE_EDOCUMENT,
 				"combining toPorts and icmps in one rule is not allowed: write two "
 				"rules");
@@ -63,13 +69,15 @@ static int check_combination(const struct reader *r, const struct path *p,
 static int read_element_peers(const struct reader *r, const struct path *p,
 			      const struct ynode *const *got, struct rule *rule)
 {
-	for (enum element i = E_ENDPOINTS; i <= E_FQDNS; i++) {
-		struct path here;
+	enum element kind = E_FQDNS + 1;
 
-		if (!got[i])
-			continue;
-		here = (struct path){ .up = p, .key = got[i]->key };
-		return document_peers(r, got[i], &here, i, rule);
+	for (enum element i = E_ENDPOINTS; i <= E_FQDNS; i++)
+		if (got[i] && (kind > E_FQDNS || !is_empty(got[i])))
+			kind = i;
+	if (kind <= E_FQDNS) {
+		struct path here = { .up = p, .key = got[kind]->key };
+
+		return document_peers(r, got[kind], &here, kind, rule);
 	}
 	/* Without peers an element means everybody. But with nothing in it it means
 	 * nobody, and so does one that only narrows down what others allow. */
@@ -128,13 +136,13 @@ enum part_field {
 
 static const struct field part_fields[P_COUNT] = {
 	[P_SELECTOR] = { .name = "endpointSelector" },
-	[P_INGRESS] = { .name = "ingress" },
-	[P_INGRESS_DENY] = { .name = "ingressDeny" },
-	[P_EGRESS] = { .name = "egress" },
-	[P_EGRESS_DENY] = { .name = "egressDeny" },
-	[P_DEFAULT_DENY] = { .name = "enableDefaultDeny" },
-	[P_LABELS] = { .name = "labels" },
-	[P_DESCRIPTION] = { .name = "description" },
+	[P_INGRESS] = { .name = "ingress", .null_ok = true },
+	[P_INGRESS_DENY] = { .name = "ingressDeny", .null_ok = true },
+	[P_EGRESS] = { .name = "egress", .null_ok = true },
+	[P_EGRESS_DENY] = { .name = "egressDeny", .null_ok = true },
+	[P_DEFAULT_DENY] = { .name = "enableDefaultDeny", .null_ok = true },
+	[P_LABELS] = { .name = "labels", .null_ok = true },
+	[P_DESCRIPTION] = { .name = "description", .null_ok = true },
 	[P_NODE_SELECTOR] = { .name = "nodeSelector" },
 	[P_LOG] = { .name = "log" },
 };

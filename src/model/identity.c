@@ -270,20 +270,29 @@ void identities_clear(struct identities *t)
 
 int identities_init(struct identities *t)
 {
-	static const char *const reserved[] = {
-		NULL, "host", "world", "unmanaged", "health", "init", "remote-node",
-		"kube-apiserver", "ingress", "world-ipv4", "world-ipv6", "encrypted-overlay",
+	/* Cilium's, with what it gives some of them beside their names: a node with the API
+	 * server is a node, and the world of one family is the world. */
+	static const char *const reserved[][2] = {
+		{ NULL },
+		{ "reserved:host" },
+		{ "reserved:world" },
+		{ "reserved:unmanaged" },
+		{ "reserved:health" },
+		{ "reserved:init" },
+		{ "reserved:remote-node" },
+		{ "reserved:kube-apiserver", "reserved:remote-node" },
+		{ "reserved:ingress" },
+		{ "reserved:world-ipv4", "reserved:world" },
+		{ "reserved:world-ipv6", "reserved:world" },
+		{ "reserved:encrypted-overlay" },
 	};
 
 	memset(t, 0, sizeof(*t));
 	for (uint32_t id = 1; id < ARRAY_SIZE(reserved); id++) {
-		char text[64];
-		const char *texts[] = { text, NULL };
+		const char *texts[] = { reserved[id][0], reserved[id][1], NULL };
 		struct labels l;
-		int r;
+		int r = labels_parse(texts, &l, NULL);
 
-		snprintf(text, sizeof(text), "reserved:%s", reserved[id]);
-		r = labels_parse(texts, &l, NULL);
 		if (!r)
 			r = identities_add(t, id, &l, NULL, NULL);
 		if (r) {

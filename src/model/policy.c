@@ -99,23 +99,61 @@ int requirement_set_key(struct requirement *r, const char *text)
 	return 0;
 }
 
-static bool requirement_names_namespace(const struct requirement *r, bool subject)
+const char *policy_kind_name(enum policy_kind kind)
 {
-	if (r->source && strcmp(r->source, "reserved") == 0)
+	static const char *const names[POLICY_KIND_COUNT_] = {
+		[POLICY_STRUCTS] = "policy of structs",
+		[POLICY_CNP] = "CiliumNetworkPolicy",
+		[POLICY_CCNP] = "CiliumClusterwideNetworkPolicy",
+		[POLICY_K8S] = "NetworkPolicy",
+		[POLICY_RULES] = "list of rules",
+	};
+
+	return names[kind];
+}
+
+bool policy_kind_replaces(enum policy_kind kind, enum policy_kind old)
+{
+	return kind == POLICY_STRUCTS || old == POLICY_STRUCTS || kind == old;
+}
+
+static bool is_reserved(const struct requirement *r)
+{
+	return r->source && strcmp(r->source, "reserved") == 0;
+}
+
+bool requirement_is_namespace(const struct requirement *r)
+{
+	return (!r->source || strcmp(r->source, "k8s") == 0) && strcmp(r->key, NAMESPACE_KEY) == 0;
+}
+
+static bool requirement_names_namespace(const struct requirement *r)
+{
+	if (is_reserved(r) || requirement_is_namespace(r))
 		return true;
-	if (r->source && strcmp(r->source, "k8s") != 0)
-		return false;
-	if (strcmp(r->key, NAMESPACE_KEY) == 0)
-		return true;
-	return !subject &&
+	return (!r->source || strcmp(r->source, "k8s") == 0) &&
 	       strncmp(r->key, NAMESPACE_LABELS_PREFIX, strlen(NAMESPACE_LABELS_PREFIX)) == 0;
 }
 
-bool selector_names_namespace(const struct selector *s, bool subject)
+bool selector_names_namespace(const struct selector *s)
 {
 	for (size_t i = 0; i < s->nreqs; i++)
-		if (requirement_names_namespace(&s->reqs[i], subject))
+		if (requirement_names_namespace(&s->reqs[i]))
 			return true;
+	return false;
+}
+
+bool selector_is_in_namespace(const struct selector *s, const char *namespace)
+{
+	for (size_t i = 0; i < s->nreqs; i++) {
+		const struct requirement *r = &s->reqs[i];
+
+		if (is_reserved(r) && (r->op == CLITE_OP_IN || r->op == CLITE_OP_EXISTS))
+			return true;
+		if (requirement_is_namespace(r) && r->source && r->op == CLITE_OP_IN &&
+		    r->nvalues == 1 && strcmp(r->values[0], namespace) == 0)
+			return true;
+	}
 	return false;
 }
 

@@ -147,7 +147,22 @@ struct part {
 	size_t nrules;
 };
 
+/* What it came from. Documents of different kinds are different policies to those who write
+ * them, and have one name here: one does not replace the other. */
+enum policy_kind {
+	POLICY_STRUCTS, /* of the API: may replace any, and be replaced */
+	POLICY_CNP,
+	POLICY_CCNP,
+	POLICY_K8S,
+	POLICY_RULES,
+	POLICY_KIND_COUNT_,
+};
+const char *policy_kind_name(enum policy_kind kind);
+/* May one of a kind take the place of one of another? */
+bool policy_kind_replaces(enum policy_kind kind, enum policy_kind old);
+
 struct policy {
+	enum policy_kind kind;
 	char *name;	/* "namespace/name" or "name" */
 	char *filename; /* NULL: came by structs */
 	char *text;	/* the document; NULL until it is written */
@@ -183,10 +198,14 @@ int requirement_set_key(struct requirement *r, const char *text);
 #define NAMESPACE_KEY "io.kubernetes.pod.namespace"
 #define NAMESPACE_LABELS_PREFIX "io.cilium.k8s.namespace.labels."
 
-/* Does a selector say by itself which namespaces it means? If not, that of its
- * document is added to it on reading. (One for peers may also name labels of
- * namespaces.) */
-bool selector_names_namespace(const struct selector *s, bool subject);
+/* Is it about the label that names a namespace? */
+bool requirement_is_namespace(const struct requirement *r);
+/* Does a selector of peers say by itself which namespaces it means, also by labels of
+ * namespaces? If not, that of its document is added to it on reading. */
+bool selector_names_namespace(const struct selector *s);
+/* Does a subject select nobody of another namespace? One that must have a reserved label is
+ * no workload of any. If not, the namespace of its document is added to it. */
+bool selector_is_in_namespace(const struct selector *s, const char *namespace);
 
 /* Has the part a say in a direction: rules, or CLITE_DEFAULT_DENY_ON? */
 bool part_enforces(const struct part *p, uint32_t direction);

@@ -113,7 +113,7 @@ static bool entity_selects(enum entity e, const struct identity *id)
 	case ENTITY_UNMANAGED:
 		return id->id == CLITE_ID_UNMANAGED;
 	case ENTITY_REMOTE_NODE:
-		return id->id == CLITE_ID_REMOTE_NODE;
+		return id->id == CLITE_ID_REMOTE_NODE || id->id == CLITE_ID_KUBE_APISERVER;
 	case ENTITY_HEALTH:
 		return id->id == CLITE_ID_HEALTH;
 	case ENTITY_KUBE_APISERVER:

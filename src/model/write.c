@@ -588,10 +588,10 @@ static bool peers_name_namespace(const struct rule *r)
 {
 	for (size_t i = 0; i < r->npeers; i++)
 		if (r->peers[i].kind == CLITE_PEER_ENDPOINTS &&
-		    !selector_names_namespace(&r->peers[i].selector, false))
+		    !selector_names_namespace(&r->peers[i].selector))
 			return false;
 	for (size_t i = 0; i < r->nrequires; i++)
-		if (!selector_names_namespace(&r->requires[i], false))
+		if (!selector_names_namespace(&r->requires[i]))
 			return false;
 	return true;
 }
@@ -601,13 +601,17 @@ static bool peers_name_namespace(const struct rule *r)
 static bool has_namespace(const struct policy *p)
 {
 	const char *slash = strchr(p->name, '/');
+	_cleanup_free_ char *namespace = NULL;
 
 	if (!slash || slash == p->name || !slash[1])
 		return false;
+	namespace = strndup(p->name, (size_t)(slash - p->name));
+	if (!namespace)
+		return false; /* its name is written whole, which is as good */
 	for (size_t i = 0; i < p->nparts; i++) {
 		const struct part *part = &p->parts[i];
 
-		if (part->nodes || !selector_names_namespace(&part->subject, true))
+		if (part->nodes || !selector_is_in_namespace(&part->subject, namespace))
 			return false;
 		for (size_t r = 0; r < part->nrules; r++)
 			if (!peers_name_namespace(&part->rules[r]))

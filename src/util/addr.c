@@ -50,7 +50,7 @@ static int parse_len(const char *s, unsigned int max, uint8_t *ret)
 	return 0;
 }
 
-int prefix_parse(const char *s, struct prefix *ret)
+int network_parse(const char *s, struct prefix *ret)
 {
 	const char *slash = strchr(s, '/');
 	char addr[INET6_ADDRSTRLEN];
@@ -70,10 +70,28 @@ int prefix_parse(const char *s, struct prefix *ret)
 		return -EINVAL;
 	if (parse_len(slash + 1, family_bits(p.family), &p.len) < 0)
 		return -EINVAL;
-	if (!bits_zero(p.ip, p.len, family_bits(p.family)))
+	*ret = p;
+	return 0;
+}
+
+int prefix_parse(const char *s, struct prefix *ret)
+{
+	struct prefix p;
+
+	if (network_parse(s, &p) < 0 || !bits_zero(p.ip, p.len, family_bits(p.family)))
 		return -EINVAL;
 	*ret = p;
 	return 0;
+}
+
+void prefix_mask(struct prefix *p)
+{
+	unsigned int bytes = p->len / 8, bits = p->len % 8;
+
+	if (bits)
+		p->ip[bytes++] &= (uint8_t)(0xff00 >> bits);
+	if (bytes < sizeof(p->ip))
+		memset(p->ip + bytes, 0, sizeof(p->ip) - bytes);
 }
 
 const char *addr_format(const uint8_t *ip, uint8_t family, char buf[PREFIX_STR])

@@ -116,6 +116,10 @@ struct prefix {
 int addr_parse(const char *s, struct prefix *ret);
 /* "10.0.0.0/8" or an address: 0, or -EINVAL (also for bits beyond the length). */
 int prefix_parse(const char *s, struct prefix *ret);
+/* The same with any bits: an address in a network, as "10.1.2.3/8". */
+int network_parse(const char *s, struct prefix *ret);
+/* The network that it is in. */
+void prefix_mask(struct prefix *p);
 /* Both return buf. */
 const char *addr_format(const uint8_t *ip, uint8_t family, char buf[PREFIX_STR]);
 const char *prefix_format(const struct prefix *p, char buf[PREFIX_STR]); /* always with length */

@@ -1275,6 +1275,41 @@ START_TEST(import)
 			"");
 }
 END_TEST
+
+/* A NetworkPolicy and a CiliumNetworkPolicy of one name are two objects in Kubernetes. Here
+ * one would be lost: that is said. */
+START_TEST(kinds_do_not_replace_each_other)
+{
+	static const char k8s[] =
+		"{kind: NetworkPolicy, apiVersion: networking.k8s.io/v1,"
+		" metadata: {name: web, namespace: shop}, spec: {podSelector: {}}}";
+	static const char cnp[] =
+		"{kind: CiliumNetworkPolicy, apiVersion: cilium.io/v2,"
+		" metadata: {name: web, namespace: shop},"
+		" spec: {endpointSelector: {}, egress: [{}]}}";
+	struct clite_import_opts opts = { .sz = sizeof(opts), .filename = "a.yaml" };
+	const struct clite_policy_info *info;
+	struct clite_txn *txn;
+
+	ck_assert_int_eq(clite_policy_import(ctx, k8s, strlen(k8s), &opts), 1);
+	opts.filename = "b.yaml";
+	ck_assert_error(clite_policy_import(ctx, cnp, strlen(cnp), &opts), EEXIST,
+			"b.yaml: the CiliumNetworkPolicy 'shop/web' would replace the NetworkPolicy of that name (a.yaml)");
+	ck_assert_done(clite_policy_get(ctx, "shop/web", &info));
+	ck_assert_str_eq(info->filename, "a.yaml");
+	/* the same kind is an update; and what is deleted is not lost by mistake */
+	ck_assert_int_eq(clite_policy_import(ctx, k8s, strlen(k8s), &opts), 1);
+	ck_assert_done(clite_txn_new(ctx, &txn));
+	ck_assert_done(clite_txn_policy_delete(txn, "shop/web"));
+	ck_assert_int_eq(clite_txn_policy_import(txn, cnp, strlen(cnp), &opts), 1);
+	ck_assert_error(clite_txn_policy_import(txn, k8s, strlen(k8s), &opts), EEXIST,
+			"is in the transaction already as the CiliumNetworkPolicy of b.yaml");
+	ck_assert_int_gt(clite_txn_commit(txn), 0);
+	clite_txn_free(txn);
+	ck_assert_done(clite_policy_get(ctx, "shop/web", &info));
+	ck_assert_ptr_nonnull(strstr(info->text, "CiliumNetworkPolicy"));
+}
+END_TEST
 #else
 START_TEST(import)
 {
@@ -1581,6 +1616,9 @@ static Suite *suite(bool root)
 	    endpoint_short_options, endpoint_life, identities, ipcache, devices, policy_arguments,
 	    policy_life, transaction, import, service_arguments, service_life, subscribe_arguments,
 	    subscriber_slots, dispatch, unsubscribe_in_callback, event_of_another_size, conntrack);
+#ifdef HAVE_YAML
+	tcase_add_test(t, kinds_do_not_replace_each_other);
+#endif
 	suite_add_tcase(s, t);
 	return s;
 }

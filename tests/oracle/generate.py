@@ -206,7 +206,7 @@ class Generator:
         if self.chance(0.12):
             return s
         if not subject and self.with_reserved and self.chance(0.1):
-            name = r.choice(["host", "init"] + RESERVED)
+            name = r.choice(["host", "init", "world", "world-ipv4", "world-ipv6"] + RESERVED)
             if self.chance(0.5):
                 return {"matchLabels": {"reserved:" + name: ""}}
             return {"matchExpressions": [{"key": "reserved:" + name, "operator": "Exists"}]}

@@ -121,12 +121,14 @@ def peer_at(world, address):
             continue
         if "identity" in what:
             name = what["identity"]
-            return Peer("reserved", [("reserved", name, "")], ip, known_as=name)
+            node = [("reserved", "remote-node", "")] if name == "kube-apiserver" else []
+            return Peer("reserved", [("reserved", name, "")] + node, ip, known_as=name)
         for e in world["endpoints"]:
             if e["name"] == what["labels of"]:
                 return Peer("endpoint", endpoint_labels(e), ip,
                             known_as=None if e["labels"] else "init")
-    return Peer("outside", [("reserved", "world", "")], ip)
+    return Peer("outside", [("reserved", "world", ""), ("reserved", f"world-ipv{ip.version}", "")],
+                ip)
 
 
 # ---- selectors ---------------------------------------------------------------
@@ -154,17 +156,17 @@ def holds(requirement, labels):
 
 
 def in_namespace(reqs, namespace, subject):
-    """A policy of a namespace is about its endpoints, and so are its peers unless they
-    name a namespace, or something reserved, themselves."""
+    """A policy of a namespace is about its endpoints (and those that are not known yet, if it
+    says so), and so are its peers unless they name a namespace, or something reserved,
+    themselves."""
     if not namespace:
         return reqs
-    for key, _, _ in reqs:
+    for key, operator, _ in reqs:
         source, name = parse_key(key)
-        if name == NAMESPACE and source in (None, "k8s"):
+        if source == "reserved" and (not subject or operator in ("In", "Exists")):
             return reqs
-        if source == "reserved":
-            return reqs
-        if not subject and name.startswith(NAMESPACE_LABELS) and source in (None, "k8s"):
+        if not subject and source in (None, "k8s") \
+                and (name == NAMESPACE or name.startswith(NAMESPACE_LABELS)):
             return reqs
     return reqs + [("k8s:" + NAMESPACE, "In", [namespace])]
 
@@ -208,6 +210,8 @@ def entity_selects(entity, peer):
         return peer.kind == "outside" and peer.address.version == int(entity[-1])
     if entity == "cluster":
         return peer.kind != "outside"
+    if entity == "remote-node":  # those with the API server, too
+        return peer.known_as in ("remote-node", "kube-apiserver")
     if entity in ENTITIES:
         return peer.known_as == entity
     raise ValueError(entity)

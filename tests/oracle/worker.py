@@ -167,8 +167,9 @@ class Case:
         documents = {oracle.policy_name(d): d for d in world["documents"]}
         changed = [d for name, d in documents.items() if self.documents.get(name) != d]
         with self.context.transaction() as txn:
-            for name in self.documents:
-                if name not in documents:
+            for name, document in self.documents.items():
+                # one of another kind is not replaced
+                if name not in documents or documents[name].get("kind") != document.get("kind"):
                     txn.delete(name)
             for text, name, written in texts.write(changed, **world.get("writing") or {}):
                 options = {"name": name} if name else {}

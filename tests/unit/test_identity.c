@@ -152,8 +152,10 @@ START_TEST(table)
 
 	ck_assert_int_eq(identities_init(&t), 0);
 	ck_assert_uint_eq(t.n, 11);
-	ck_assert_str_eq(identities_get(&t, CLITE_ID_WORLD_IPV4)->labels.text[0],
+	ck_assert_str_eq(identities_get(&t, CLITE_ID_WORLD_IPV4)->labels.text[0], "reserved:world");
+	ck_assert_str_eq(identities_get(&t, CLITE_ID_WORLD_IPV4)->labels.text[1],
 			 "reserved:world-ipv4");
+	ck_assert_uint_eq(identities_get(&t, CLITE_ID_KUBE_APISERVER)->labels.n, 2);
 	ck_assert_ptr_null(identities_get(&t, 0));
 	add(&t, 300, LABELS("app=c"));
 	web = add(&t, 256, LABELS("app=web"));

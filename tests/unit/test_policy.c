@@ -229,10 +229,11 @@ END_TEST
 
 static const struct {
 	const char *key;
-	bool subject, peer;
+	bool in_red; /* with "In (red)" it is a subject of namespace red */
+	bool peer;
 } namespaces[] = {
 	{ "app", false, false },
-	{ "io.kubernetes.pod.namespace", true, true },
+	{ "io.kubernetes.pod.namespace", false, true },
 	{ "k8s:io.kubernetes.pod.namespace", true, true },
 	{ "container:io.kubernetes.pod.namespace", false, false },
 	{ "reserved:init", true, true },
@@ -245,10 +246,14 @@ START_TEST(selectors_that_name_namespaces)
 {
 	struct selector s = selector(namespaces[_i].key, CLITE_OP_EXISTS, NULL);
 
-	ck_assert_int_eq(selector_names_namespace(&s, true), namespaces[_i].subject);
-	ck_assert_int_eq(selector_names_namespace(&s, false), namespaces[_i].peer);
+	ck_assert_int_eq(selector_names_namespace(&s), namespaces[_i].peer);
 	selector_clear(&s);
-	ck_assert(!selector_names_namespace(&s, true));
+	ck_assert(!selector_names_namespace(&s));
+	s = selector(namespaces[_i].key, CLITE_OP_IN, "red");
+	ck_assert_int_eq(selector_is_in_namespace(&s, "red"), namespaces[_i].in_red);
+	s.reqs[0].op = CLITE_OP_NOT_IN;
+	ck_assert(!selector_is_in_namespace(&s, "red"));
+	selector_clear(&s);
 }
 END_TEST
 
@@ -369,7 +374,7 @@ START_TEST(blob_with_any_byte_changed)
 }
 END_TEST
 
-#define HEAD "CLP\2\2n\0\0" /* name "n", no filename, revision 0; then parts */
+#define HEAD "CLP\3\0\2n\0\0" /* of structs, name "n", no filename, revision 0; then parts */
 /* one part: no subject, no default deny, no remarks; one rule, whose direction, action,
  * flags, peers, redirects and ports follow */
 #define RULE "\1\0\0\0\0\0\0\0\1"

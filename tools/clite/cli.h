@@ -260,6 +260,8 @@ void strings_clear(struct strings *list);
 
 /* Take SIGINT, SIGTERM and SIGHUP as wishes to end; an exit code. */
 int follow_begin(struct cli *cli);
+/* Was it ended by somebody who wants the process gone (SIGTERM, SIGHUP), not by Ctrl-C? */
+bool follow_was_killed(void);
 void follow_end(void);
 /* Dispatch events until one of these comes, for so many seconds (0: any time), or until
  * a callback says no. 0, or a negative errno; -ECANCELED: nobody reads any more. */

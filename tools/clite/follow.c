@@ -25,8 +25,7 @@ static void on_signal(int signal)
 	uint64_t one = 1;
 	int saved = errno;
 
-	(void)signal;
-	stop_asked = 1;
+	stop_asked = signal;
 	if (write(stop_fd, &one, sizeof(one)) < 0) {
 		/* Full means that poll() wakes already. */
 	}
@@ -52,6 +51,11 @@ int follow_begin(struct cli *cli)
 			sigaction(signals[i], &action, NULL);
 	}
 	return CLI_OK;
+}
+
+bool follow_was_killed(void)
+{
+	return stop_asked && stop_asked != SIGINT;
 }
 
 void follow_end(void)

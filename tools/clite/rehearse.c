@@ -323,8 +323,12 @@ static int rehearse(struct rehearse *h, struct clite_txn *txn)
 	code = h->flows ? feed_file(h, r) : watch(h);
 	if (!code)
 		report(h, r);
-	if (!code && h->commit)
+	if (!code && h->commit && follow_was_killed()) {
+		complain(h->cli, "terminated: the candidate is not committed");
+		code = CLI_FAILED;
+	} else if (!code && h->commit) {
 		code = bring(h, r);
+	}
 	clite_rehearsal_free(r);
 	return code;
 }
