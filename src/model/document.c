@@ -4,9 +4,8 @@
 #include <cilium-lite/policy.h>
 
 #include "model/document_k8s.h"
+#include "model/document_object.h"
 #include "model/document_rule.h"
-
-#define NAME_MAX_BYTES 255
 
 /* A document whose policy is being read. */
 struct document {
@@ -22,14 +21,7 @@ struct document {
 
 static const char *bad_name(const char *name)
 {
-	if (!*name)
-		return "is empty: a policy needs a name";
-	if (strlen(name) > NAME_MAX_BYTES)
-		return "is longer than 255 bytes, with its namespace";
-	for (const char *c = name; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			return "holds a control character";
-	return NULL;
+	return *name ? object_bad_name(name) : "is empty: a policy needs a name";
 }
 
 /* Take a name for the policy, "namespace/name" with a namespace. */
@@ -169,21 +161,9 @@ static const struct field top_fields[T_COUNT] = {
 	[T_STATUS] = { .name = "status" }, /* what a cluster said about it */
 };
 
-static const struct ynode *find(const struct ynode *map, const char *key)
-{
-	for (const struct ynode *n = map->first; n; n = n->next)
-		if (strcmp(n->key, key) == 0)
-			return n;
-	return NULL;
-}
+enum kind { KIND_NAMESPACED, KIND_CLUSTERWIDE, KIND_K8S };
 
-enum kind { KIND_NAMESPACED, KIND_CLUSTERWIDE, KIND_K8S, KIND_LIST };
-
-static const struct kind_name {
-	const char *name;
-	const char *api;
-	enum kind kind;
-} kinds[] = {
+static const struct kind_name kinds[] = {
 	{ "CiliumNetworkPolicy", "cilium.io/v2", KIND_NAMESPACED },
 	{ "CiliumClusterwideNetworkPolicy", "cilium.io/v2", KIND_CLUSTERWIDE },
 	{ "NetworkPolicy", "networking.k8s.io/v1", KIND_K8S },
@@ -193,105 +173,35 @@ static const struct kind_name {
 	{ "NetworkPolicyList", "networking.k8s.io/v1", KIND_LIST },
 };
 
-static const struct kind_name *kind_find(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (strcmp(kinds[i].name, name) == 0)
-			return &kinds[i];
-	return NULL;
-}
-
-/* Before all other fields: those of another kind would be called unknown. */
-static int read_kind(const struct reader *r, const struct ynode *root, const struct path *p,
-		     enum kind *ret)
-{
-	const struct ynode *kind = find(root, "kind"), *api = find(root, "apiVersion");
-	struct path kind_path = { .up = p, .key = "kind" };
-	struct path api_path = { .up = p, .key = "apiVersion" };
-	const struct kind_name *k;
-	const char *s;
-	int res;
-
-	if (!kind)
-		return doc_fail(r, root->line, p, CLITE_EDOCUMENT,
-				"needs 'kind: CiliumNetworkPolicy' (or a list of rules)");
-	res = doc_string(r, kind, &kind_path, &s);
-	if (res < 0)
-		return res;
-	k = kind_find(s);
-	if (!k)
-		return doc_fail_value(r, kind, &kind_path, CLITE_EUNSUPPORTED,
-				      "is not supported: CiliumNetworkPolicy, "
-				      "CiliumClusterwideNetworkPolicy, NetworkPolicy and lists of "
-				      "them are");
-	if (!api)
-		return doc_fail(r, root->line, p, CLITE_EDOCUMENT, "needs 'apiVersion: %s'",
-				k->api);
-	res = doc_string(r, api, &api_path, &s);
-	if (res < 0)
-		return res;
-	if (strcmp(s, k->api) != 0) {
-		_cleanup_buf_ struct buf text = {};
-
-		buf_printf(&text, "is not the version: write %s", k->api);
-		return text.failed ? -ENOMEM :
-				     doc_fail_value(r, api, &api_path, CLITE_EDOCUMENT, text.data);
-	}
-	*ret = k->kind;
-	return 0;
-}
-
-/* Everything but the name and the namespace is Kubernetes' own business. */
 static int read_metadata(const struct reader *r, struct document *d, const struct ynode *n,
 			 const struct path *up, enum kind kind, const char **ret_namespace)
 {
-	enum { NAME, NAMESPACE };
-	static const struct field fields[] = {
-		[NAME] = { .name = "name" },
-		[NAMESPACE] = { .name = "namespace" },
-		{ .name = "labels" },
-		{ .name = "annotations" },
-		{ .name = "creationTimestamp" },
-		{ .name = "deletionGracePeriodSeconds" },
-		{ .name = "deletionTimestamp" },
-		{ .name = "finalizers" },
-		{ .name = "generateName" },
-		{ .name = "generation" },
-		{ .name = "managedFields" },
-		{ .name = "ownerReferences" },
-		{ .name = "resourceVersion" },
-		{ .name = "selfLink" },
-		{ .name = "uid" },
-	};
 	struct path p = { .up = up, .key = "metadata" };
 	struct path name_path = { .up = &p, .key = "name" };
 	struct path namespace_path = { .up = &p, .key = "namespace" };
-	const struct ynode *got[ARRAY_SIZE(fields)];
+	const struct ynode *got[META_COUNT];
 	const char *name;
 	int res;
 
-	res = doc_fields(r, n, &p, fields, ARRAY_SIZE(fields), got);
+	res = object_metadata(r, n, &p, got);
 	if (res < 0)
 		return res;
-	if (!got[NAME])
+	if (!got[META_NAME])
 		return doc_fail(r, n->line, &p, CLITE_EDOCUMENT, "needs a name");
-	res = doc_string(r, got[NAME], &name_path, &name);
+	res = doc_string(r, got[META_NAME], &name_path, &name);
 	if (res < 0)
 		return res;
-	if (got[NAMESPACE] && kind == KIND_CLUSTERWIDE)
-		return doc_fail(r, got[NAMESPACE]->key_line, &namespace_path, CLITE_EDOCUMENT,
+	if (got[META_NAMESPACE] && kind == KIND_CLUSTERWIDE)
+		return doc_fail(r, got[META_NAMESPACE]->key_line, &namespace_path, CLITE_EDOCUMENT,
 				"a CiliumClusterwideNetworkPolicy has no namespace: leave it away");
-	if (got[NAMESPACE]) {
-		res = doc_string(r, got[NAMESPACE], &namespace_path, ret_namespace);
+	if (got[META_NAMESPACE]) {
+		res = object_namespace(r, got[META_NAMESPACE], &namespace_path, ret_namespace);
 		if (res < 0)
 			return res;
-		if (!**ret_namespace || strchr(*ret_namespace, '/'))
-			return doc_fail_value(r, got[NAMESPACE], &namespace_path, CLITE_EDOCUMENT,
-					      "is no name of a namespace");
 	} else if (kind == KIND_K8S) {
 		*ret_namespace = "default"; /* as in Kubernetes */
 	}
-	return set_name(r, d, got[NAME]->line, &name_path, *ret_namespace, name);
+	return set_name(r, d, got[META_NAME]->line, &name_path, *ret_namespace, name);
 }
 
 static int read_spec(const struct reader *r, struct document *d, const struct ynode *n,
@@ -404,101 +314,39 @@ static int add_policy(const struct reader *r, const struct document *of, const s
 	return 0;
 }
 
-static int read_map(const struct reader *r, const struct document *of, const struct ynode *root,
-		    const struct path *p, struct policies *list);
+/* Where the documents of a stream go to. */
+struct reading {
+	const char *filename, *default_name;
+	struct policies list;
+};
 
-static int read_items(const struct reader *r, const struct document *of, const struct ynode *items,
-		      const struct path *p, struct policies *list)
+static void reading_clear(struct reading *g)
 {
-	size_t i = 0;
-	int res = doc_list(r, items, p);
-
-	for (const struct ynode *n = items->first; res >= 0 && n; n = n->next) {
-		struct path here = { .up = p, .index = i++ };
-
-		if (n->kind != YNODE_MAP)
-			return doc_fail_type(r, n, &here, "a policy");
-		res = read_map(r, of, n, &here, list);
-	}
-	return res;
+	policies_clear(&g->list);
 }
 
-static int read_list_object(const struct reader *r, const struct document *of,
-			    const struct ynode *root, const struct path *p, struct policies *list)
+static int read_one(const struct reader *r, const struct ydoc *doc, const struct ynode *root,
+		    const struct path *p, int kind, void *data)
 {
-	enum { API_VERSION, KIND, METADATA, ITEMS, COUNT };
-	static const struct field fields[COUNT] = {
-		[API_VERSION] = { .name = "apiVersion" },
-		[KIND] = { .name = "kind" },
-		[METADATA] = { .name = "metadata" }, /* of the list: nothing for us */
-		[ITEMS] = { .name = "items" },
-	};
-	struct path items = { .up = p, .key = "items" };
-	const struct ynode *got[COUNT];
-	int res = doc_fields(r, root, p, fields, COUNT, got);
+	struct reading *g = data;
+	const struct document d = { .doc = doc };
 
-	if (res < 0)
-		return res;
-	if (!got[ITEMS])
-		return doc_fail(r, root->line, p, CLITE_EDOCUMENT, "needs items");
-	return read_items(r, of, got[ITEMS], &items, list);
+	return add_policy(r, &d, root, p, (enum kind)kind, read_object, &g->list);
 }
 
-static int read_map(const struct reader *r, const struct document *of, const struct ynode *root,
-		    const struct path *p, struct policies *list)
+/* A list of something that is no object: Cilium's older rules. */
+static int read_array(const struct reader *r, const struct ydoc *doc, void *data)
 {
-	enum kind kind = KIND_NAMESPACED;
-	int res = read_kind(r, root, p, &kind);
+	struct reading *g = data;
+	const struct document d = { .doc = doc,
+				    .default_name = g->default_name,
+				    .filename = g->filename };
+	int res;
 
-	if (res < 0)
-		return res;
-	if (kind != KIND_LIST)
-		return add_policy(r, of, root, p, kind, read_object, list);
-	if (p)
-		return doc_fail(r, root->line, p, CLITE_EDOCUMENT, "is a list in a list");
-	return read_list_object(r, of, root, p, list);
-}
-
-/* Objects with a kind, as "kubectl get -o json" may be cut to, are no rules. */
-static bool is_objects(const struct ynode *list)
-{
-	return list->first && list->first->kind == YNODE_MAP && find(list->first, "kind");
-}
-
-static int read_document(const struct reader *r, const struct ydoc *doc, const char *filename,
-			 const char *default_name, struct policies *list)
-{
-	struct document d = { .doc = doc, .default_name = default_name, .filename = filename };
-
-	if (doc->root->kind == YNODE_MAP)
-		return read_map(r, &d, doc->root, NULL, list);
-	if (doc->root->kind == YNODE_LIST && is_objects(doc->root))
-		return read_items(r, &d, doc->root, NULL, list);
-	if (doc->root->kind == YNODE_LIST)
-		return add_policy(r, &d, doc->root, NULL, KIND_NAMESPACED, read_as_rules, list);
-	return doc_fail_type(r, doc->root, NULL, "a CiliumNetworkPolicy or a list of rules");
-}
-
-static bool is_nothing(const struct ynode *n)
-{
-	return !n || (n->kind == YNODE_SCALAR && n->type == YTYPE_NULL);
-}
-
-static int read_stream(const struct reader *r, struct ystream *s, const char *filename,
-		       const char *default_name, struct policies *list)
-{
-	for (;;) {
-		_cleanup_(ydoc_clear) struct ydoc doc = {};
-		int res = ystream_next(s, &doc);
-
-		if (res <= 0)
-			return res;
-		if (is_nothing(doc.root))
-			continue;
-		res = read_document(r, &doc, filename, default_name, list);
-		if (res < 0)
-			return res;
-	}
+	if (doc->root->kind != YNODE_LIST)
+		return 0;
+	res = add_policy(r, &d, doc->root, NULL, KIND_NAMESPACED, read_as_rules, &g->list);
+	return res < 0 ? res : 1;
 }
 
 static int cmp_names(const void *a, const void *b)
@@ -594,33 +442,33 @@ int document_read_limited(const char *text, size_t len, const struct document_li
 			  const char *filename, const char *default_name,
 			  struct policy ***ret_policies, size_t *ret_n, struct errtext *err)
 {
-	const struct ylimits l = {
-		.bytes = limits->bytes ? limits->bytes : DOCUMENT_MAX_BYTES,
-		.nodes = limits->nodes ? limits->nodes : DOCUMENT_MAX_NODES,
-		.depth = limits->depth ? limits->depth : DOCUMENT_MAX_DEPTH,
-	};
-	_cleanup_(policies_clear) struct policies list = {};
-	_cleanup_(ystream_close) struct ystream s = {};
+	_cleanup_(reading_clear) struct reading g = { .filename = filename,
+						      .default_name = default_name };
 	struct reader r = { .filename = filename ? filename : "<memory>", .err = err };
-	int res;
+	const struct object_reader objects = {
+		.kinds = kinds,
+		.nkinds = ARRAY_SIZE(kinds),
+		.lacks = "needs 'kind: CiliumNetworkPolicy' (or a list of rules)",
+		.others = "is not supported: CiliumNetworkPolicy, "
+			  "CiliumClusterwideNetworkPolicy, NetworkPolicy and lists of them are",
+		.item = "a policy",
+		.document = "a CiliumNetworkPolicy or a list of rules",
+		.read = read_one,
+		.other = read_array,
+		.data = &g,
+	};
+	int res = objects_read(text, len, limits, r.filename, &objects, err);
 
-	if (l.depth > DOCUMENT_DEPTH_CEILING)
-		return err_set(err, EINVAL, "max_depth %zu: at most %d", l.depth,
-			       DOCUMENT_DEPTH_CEILING);
-	res = ystream_open(&s, text ? text : "", text ? len : 0, &l, r.filename, err);
 	if (res < 0)
 		return res;
-	res = read_stream(&r, &s, filename, default_name, &list);
-	if (res < 0)
-		return res;
-	if (list.n == 0)
+	if (g.list.n == 0)
 		return err_set(err, CLITE_EDOCUMENT, "%s: there is no document in it", r.filename);
 
-	res = check_names(&r, &list);
+	res = check_names(&r, &g.list);
 	if (res < 0)
 		return res;
-	res = set_texts(&list, text, len);
+	res = set_texts(&g.list, text, len);
 	if (res < 0)
 		return res;
-	return hand_over(&list, ret_policies, ret_n);
+	return hand_over(&g.list, ret_policies, ret_n);
 }

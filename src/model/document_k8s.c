@@ -144,8 +144,8 @@ static int read_peer(const struct reader *r, const struct ynode *n, const struct
 
 /* ---- ports -------------------------------------------------------------------------- */
 
-static int read_protocol(const struct reader *r, const struct ynode *n, const struct path *p,
-			 uint8_t *ret)
+int document_protocol(const struct reader *r, const struct ynode *n, const struct path *p,
+		      uint8_t *ret)
 {
 	static const struct {
 		const char *name;
@@ -164,8 +164,8 @@ static int read_protocol(const struct reader *r, const struct ynode *n, const st
 	return doc_fail_value(r, n, p, CLITE_EDOCUMENT, "is no protocol: TCP, UDP and SCTP are");
 }
 
-static int read_number(const struct reader *r, const struct ynode *n, const struct path *p,
-		       uint16_t *ret)
+int document_port(const struct reader *r, const struct ynode *n, const struct path *p,
+		  uint16_t *ret)
 {
 	unsigned int v;
 	int res = doc_number(r, n, p, UINT16_MAX, &v);
@@ -184,7 +184,7 @@ static int read_end(const struct reader *r, const struct ynode *n, const struct 
 	if (range->name || !range->first)
 		return doc_fail(r, n->key_line, p, CLITE_EDOCUMENT,
 				"needs a port that is a number beside it");
-	res = read_number(r, n, p, &range->last);
+	res = document_port(r, n, p, &range->last);
 	if (res >= 0 && range->last < range->first)
 		return doc_fail(r, n->line, p, CLITE_EDOCUMENT, "%u is below the port %u",
 				range->last, range->first);
@@ -210,14 +210,14 @@ static int read_port(const struct reader *r, const struct ynode *n, const struct
 		return res;
 	*ret = (struct port_range){ .protocol = IPPROTO_TCP, .last = UINT16_MAX };
 	if (got[PROTOCOL])
-		res = read_protocol(r, got[PROTOCOL], &protocol, &ret->protocol);
+		res = document_protocol(r, got[PROTOCOL], &protocol, &ret->protocol);
 	if (res >= 0 && got[PORT]) {
 		ret->last = 0;
 		if (got[PORT]->kind == YNODE_SCALAR && got[PORT]->type == YTYPE_STRING &&
 		    document_is_port_name(got[PORT]->text)) {
 			res = document_port_name(ret, got[PORT]->text);
 		} else {
-			res = read_number(r, got[PORT], &port, &ret->first);
+			res = document_port(r, got[PORT], &port, &ret->first);
 			ret->last = ret->first;
 		}
 	}

@@ -8,3 +8,9 @@
  * is that of the policy. */
 int document_network_policy(const struct reader *r, const struct ynode *spec, const struct path *p,
 			    struct part *ret);
+/* "TCP", "UDP", "SCTP". */
+int document_protocol(const struct reader *r, const struct ynode *n, const struct path *p,
+		      uint8_t *ret);
+/* 1 to 65535, quoted or not. */
+int document_port(const struct reader *r, const struct ynode *n, const struct path *p,
+		  uint16_t *ret);
