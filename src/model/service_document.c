@@ -1241,6 +1241,7 @@ static int read_slice_parts(const struct reader *r, struct service_document *d,
 {
 	int res = read_weight(r, m, s);
 
+	s->family = family;
 	if (res >= 0 && got[L_PORTS])
 		res = read_slice_ports(r, d, got[L_PORTS], p, s);
 	if (res >= 0 && got[L_ENDPOINTS])
@@ -1519,7 +1520,6 @@ int service_document_read(const char *text, size_t len, const struct document_li
 		.other = read_state_file,
 		.data = d,
 	};
-	size_t nodes = object_limits(limits ? limits : &usual).nodes;
 	int res;
 
 	if (!d)
@@ -1529,7 +1529,7 @@ int service_document_read(const char *text, size_t len, const struct document_li
 		return -ENOMEM;
 	res = objects_read(text, len, limits ? limits : &usual, r.filename, &objects, err);
 	if (res >= 0)
-		res = service_resolve(&r, d, nodes > SIZE_MAX / 4 ? SIZE_MAX : nodes * 4);
+		res = service_resolve(&r, d, object_limits(limits ? limits : &usual).nodes);
 	if (res < 0)
 		return res;
 	*ret = TAKE_PTR(d);

@@ -23,8 +23,8 @@ struct service_document {
 };
 
 /* Read a stream; an empty one has no front ends, and is no error. limits as
- * document_read_limited(); besides, front ends and back ends are at most four times
- * the limit of values.
+ * document_read_limited(); that of values also bounds what is made of them: at most
+ * four front ends and back ends (those that front ends share counted once) for each.
  *
  * On failure nothing is returned, err says file, line and field: -CLITE_EDOCUMENT,
  * -CLITE_EUNSUPPORTED, -E2BIG, -EINVAL (limits), -ENOMEM. */

@@ -68,8 +68,9 @@ struct slice_object {
 	const char *namespace, *service;
 	const char *name; /* "namespace/name"; NULL: none */
 	uint32_t line;
-	bool legacy; /* an Endpoints: only where there are no slices */
-	bool subset; /* not the first of its object */
+	bool legacy;	/* an Endpoints: only where there are no slices */
+	bool subset;	/* not the first of its object */
+	uint8_t family; /* of all its endpoints; 0: of either */
 	uint16_t weight;
 	bool maintenance;
 	struct slice_endpoint *endpoints;
@@ -87,6 +88,6 @@ struct service_objects {
 	size_t warnings_cap;
 };
 
-/* Bring them together: fills in d's front ends. budget: how many front ends and back
- * ends there may be. */
-int service_resolve(const struct reader *r, struct service_document *d, size_t budget);
+/* Bring them together: fills in d's front ends. values: how many might be read, which
+ * bounds what is made of them. */
+int service_resolve(const struct reader *r, struct service_document *d, size_t values);

@@ -6,6 +6,9 @@
 
 #include "model/service_object.h"
 
+#define MADE_PER_VALUE 4
+#define WORK_PER_VALUE 64
+
 /* What a slice has for a port of a service; or (port NULL), that there is a slice. */
 struct offer {
 	const char *namespace, *service;
@@ -27,7 +30,9 @@ struct resolver {
 	struct service_document *d;
 	struct offer *offers; /* sorted */
 	size_t noffers;
-	size_t left; /* of the budget */
+	size_t values; /* how many may be read */
+	size_t left;   /* of the front ends and back ends that they may make... */
+	size_t work;   /* ...and of the endpoints that are looked at for it */
 	size_t fronts_cap;
 	/* the service at hand */
 	const struct service_object *service;
@@ -193,14 +198,16 @@ static bool has_slices(const struct resolver *x)
 
 /* ---- back ends ------------------------------------------------------------------- */
 
-static int spend(struct resolver *x)
+/* A few lists may each be for each of another: what they make is counted, and what is
+ * looked at to make it. */
+static int spend(struct resolver *x, size_t *of, size_t n)
 {
-	if (!x->left)
+	if (*of < n)
 		return err_set(x->r->err, E2BIG,
-			       "%s: the service '%s' and those before it have too many front ends "
-			       "and back ends: at most four for each value that may be read",
-			       x->r->filename, x->service->full);
-	x->left--;
+			       "%s: the service '%s' and those before it make more front ends and "
+			       "back ends than a limit of %zu values allows",
+			       x->r->filename, x->service->full, x->values);
+	*of -= n;
 	return 0;
 }
 
@@ -224,7 +231,7 @@ static int add_endpoint(struct resolver *x, const struct offer *o, const struct 
 
 		if (e->addresses.v[i].family != family)
 			continue;
-		res = spend(x);
+		res = spend(x, &x->left, 1);
 		if (res < 0)
 			return res;
 		if (!array_grow(&set->v, &set->cap, set->n))
@@ -241,6 +248,20 @@ static int add_endpoint(struct resolver *x, const struct offer *o, const struct 
 		};
 	}
 	return 0;
+}
+
+static int add_slice(struct resolver *x, const struct offer *o, uint8_t family, struct set *set)
+{
+	const struct slice_object *s = o->slice;
+	int res;
+
+	if (s->family && s->family != family)
+		return 0;
+	res = spend(x, &x->work, s->nendpoints);
+	for (size_t i = 0; res >= 0 && i < s->nendpoints; i++)
+		if (is_used(x, &s->endpoints[i]))
+			res = add_endpoint(x, o, &s->endpoints[i], family, set);
+	return res;
 }
 
 static int backend_cmp(const struct service_backend *a, const struct service_backend *b)
@@ -313,21 +334,13 @@ static int find_backends(struct resolver *x, const struct service_port *port, ui
 				   .port = port->name,
 				   .protocol = port->protocol };
 	_cleanup_(set_clear) struct set set = {};
+	int res = 0;
 
-	for (size_t i = offer_bound(x, &key); i < x->noffers && offer_cmp(&x->offers[i], &key) == 0;
-	     i++) {
-		const struct slice_object *s = x->offers[i].slice;
-
-		for (size_t j = 0; j < s->nendpoints; j++) {
-			int res = 0;
-
-			if (is_used(x, &s->endpoints[j]))
-				res = add_endpoint(x, &x->offers[i], &s->endpoints[j], family,
-						   &set);
-			if (res < 0)
-				return res;
-		}
-	}
+	for (size_t i = offer_bound(x, &key);
+	     res >= 0 && i < x->noffers && offer_cmp(&x->offers[i], &key) == 0; i++)
+		res = add_slice(x, &x->offers[i], family, &set);
+	if (res < 0)
+		return res;
 	set_finish(&set);
 	return set_keep(x, port, &set, ret, ret_n);
 }
@@ -383,7 +396,7 @@ static int add_front(struct resolver *x, struct port_state *p, enum front_kind k
 {
 	struct service_front f = front_of(x->service, p->port, kind);
 	size_t i = family == 6;
-	int res = spend(x);
+	int res = spend(x, &x->left, 1);
 
 	if (res >= 0 && !p->found[i])
 		res = find_backends(x, p->port, family, &p->backends[i], &p->nbackends[i]);
@@ -526,9 +539,21 @@ static int check_fronts(const struct reader *r, struct service_document *d)
 	return 0;
 }
 
-int service_resolve(const struct reader *r, struct service_document *d, size_t budget)
+/* a * b, or as much as there is. */
+static size_t times(size_t a, size_t b)
 {
-	_cleanup_(resolver_clear) struct resolver x = { .r = r, .d = d, .left = budget };
+	size_t r;
+
+	return __builtin_mul_overflow(a, b, &r) ? SIZE_MAX : r;
+}
+
+int service_resolve(const struct reader *r, struct service_document *d, size_t values)
+{
+	_cleanup_(resolver_clear) struct resolver x = { .r = r,
+							.d = d,
+							.values = values,
+							.left = times(values, MADE_PER_VALUE),
+							.work = times(values, WORK_PER_VALUE) };
 	struct service_objects *o = d->objects;
 	int res = check_services(r, o);
 

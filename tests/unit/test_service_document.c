@@ -710,8 +710,32 @@ START_TEST(multiplied)
 		buf_printf(&b, "%s{name: p%u, port: %u}", i ? ", " : "", i, i + 1);
 	buf_puts(&b, "]\n");
 	expect_error(b.data, &(struct document_limits){ .nodes = 5000 }, E2BIG,
-		     "t.yaml: the service 'default/a' and those before it have too many front ends "
-		     "and back ends: at most four for each value that may be read");
+		     "t.yaml: the service 'default/a' and those before it make more front ends and "
+		     "back ends than a limit of 5000 values allows");
+	service_document_free(read_it(b.data));
+}
+END_TEST
+
+/* The same, of endpoints that are looked at in vain. */
+START_TEST(multiplied_in_vain)
+{
+	_cleanup_buf_ struct buf b = {};
+
+	buf_puts(&b, "apiVersion: v1\nkind: Service\n" META("web", ""));
+	buf_puts(&b, "spec: {clusterIP: 10.0.0.1, ports: [");
+	for (unsigned int i = 0; i < 1000; i++)
+		buf_printf(&b, "%s{name: p%u, port: %u}", i ? ", " : "", i, i + 1);
+	buf_puts(&b, "]}\n---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n" OF_WEB("s"));
+	buf_puts(&b, "addressType: IPv4\nports: [");
+	for (unsigned int i = 0; i < 1000; i++)
+		buf_printf(&b, "%s{name: p%u, port: %u}", i ? ", " : "", i, i + 1);
+	buf_puts(&b, "]\nendpoints: [");
+	for (unsigned int i = 0; i < 1000; i++)
+		buf_printf(&b, "%s{addresses: []}", i ? ", " : "");
+	buf_puts(&b, "]\n");
+	expect_error(b.data, &(struct document_limits){ .nodes = 14000 }, E2BIG,
+		     "t.yaml: the service 'x/web' and those before it make more front ends and "
+		     "back ends than a limit of 14000 values allows");
 	service_document_free(read_it(b.data));
 }
 END_TEST
@@ -787,6 +811,7 @@ int main(void)
 	tcase_add_test(t, other_kinds);
 	tcase_add_test(t, limits);
 	tcase_add_test(t, multiplied);
+	tcase_add_test(t, multiplied_in_vain);
 	tcase_add_test(t, too_many_backends);
 	tcase_add_test(t, labels_and_counts);
 	tcase_add_test(t, no_labels);
