@@ -104,6 +104,52 @@ struct clite_service_info {
 CLITE_API int clite_service_update(struct clite_ctx *ctx, const struct clite_service_opts *opts,
 				   uint32_t *ret_id);
 
+/** Options of an import of services. @since 0.1 */
+struct clite_service_import_opts {
+	size_t sz;	      /**< sizeof(struct clite_service_import_opts) */
+	const char *filename; /**< for messages; NULL: "<memory>" */
+	const char *source;   /**< what was imported is remembered under this name; NULL: filename */
+	const char *node;     /**< name of this node, for policies that are Local and for what is near; NULL: they are not looked at */
+	const char *zone;     /**< zone of this node; NULL: zones are not looked at */
+	const char *const *node_addresses; /**< where ports of nodes (NodePort) are, IPv4 and IPv6; ends with NULL; NULL: nowhere */
+	size_t max_bytes;     /**< larger texts are refused with -E2BIG; 0: 16 MiB */
+	size_t max_values;    /**< so are those with more values (scalars, lists, maps), or that make more than four services and back ends for each; 0: 1,000,000 */
+	size_t max_depth;     /**< and those nested deeper; at most 1024; 0: 64 */
+};
+
+/** Make services of Kubernetes' documents, in YAML or JSON, several in a stream: Service,
+ * EndpointSlice, Endpoints, lists of them (kind List, or an array), or the file of
+ * Cilium's standalone load balancer (services, endpoints).
+ *
+ * Each address and port of a Service is a service here: cluster IPs, ports of nodes,
+ * external IPs, addresses of a load balancer. What an earlier import of the same source
+ * brought and is not in the text any more is removed; what has not changed is not
+ * touched. So an empty text removes all that the source brought.
+ *
+ * Headless services and those of type ExternalName have no address and make nothing.
+ * Each service changes at once and whole, one after the other; when one fails, those
+ * before it have changed, and the next import of the source completes it.
+ *
+ * Of a Service the addresses, ports, name, labels, the annotation
+ * service.cilium.io/lb-algorithm, what is Local and what is near are heeded.
+ *
+ * \param text  len bytes
+ * \retval -CLITE_EDOCUMENT not a document: clite_error() names file, line, field; nothing
+ *	   has changed
+ * \retval -CLITE_EUNSUPPORTED a kind or a part of a Service that this library does not
+ *	   know; or it was built without libyaml; nothing has changed
+ * \retval -E2BIG beyond the limits of opts
+ * \retval -EEXIST an address and port is that of a service that the source did not bring;
+ *	   nothing has changed
+ * \retval -EINVAL no text; a bad option or address of a node
+ * \retval -ENOSPC a map is full: the text names it and its size
+ * \retval -ECHILD, -ESTALE, -EBUSY as above
+ * \return number of services that the source has now
+ * @since 0.1
+ */
+CLITE_API int clite_service_import(struct clite_ctx *ctx, const char *text, size_t len,
+				   const struct clite_service_import_opts *opts);
+
 /** Remove a service.
  * \retval -ENOENT no such service
  * \retval -EINVAL, -ECHILD, -ESTALE, -EBUSY as above

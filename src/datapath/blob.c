@@ -209,6 +209,36 @@ int blob_service_read(struct state *st, uint32_t id, const char *data, size_t le
 	return 0;
 }
 
+/* ---- imports: the source, the keys ---------------------------------------- */
+
+int blob_import_write(const struct import *i, struct buf *out)
+{
+	buf_put(out, i->source, strlen(i->source) + 1);
+	buf_put(out, i->keys, i->nkeys * sizeof(*i->keys));
+	return done(out);
+}
+
+int blob_import_read(struct state *st, uint32_t id, const char *data, size_t len)
+{
+	size_t text = len ? strnlen(data, len) + 1 : 1;
+	struct import i = { .id = id };
+
+	if (text > len || (len - text) % sizeof(*i.keys))
+		return -EBADMSG;
+	if (!array_grow(&st->imports, &st->imports_cap, st->nimports))
+		return -ENOMEM;
+	i.nkeys = (len - text) / sizeof(*i.keys);
+	i.source = strdup(data);
+	i.keys = calloc(i.nkeys ?: 1, sizeof(*i.keys));
+	if (!i.source || !i.keys) {
+		import_clear(&i);
+		return -ENOMEM;
+	}
+	memcpy(i.keys, data + text, len - text);
+	st->imports[st->nimports++] = i;
+	return 0;
+}
+
 /* ---- ipcache ------------------------------------------------------------- */
 
 int blob_ipcache_write(const struct ipcache_user *u, struct buf *out)

@@ -158,6 +158,7 @@ enum store_kind {
 	STORE_DEVICE,
 	STORE_SETTINGS, /* the one */
 	STORE_MASQUERADE, /* the one; none: nothing is masqueraded */
+	STORE_IMPORT,	/* which services an import brought */
 };
 int store_put(struct dp *dp, enum store_kind kind, uint32_t id, const void *data, size_t len,
 	      struct errtext *err);

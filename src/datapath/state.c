@@ -33,7 +33,10 @@ void state_clear(struct state *st)
 		service_free(st->services[i]);
 	free(st->eps);
 	free(st->policies);
+	for (size_t i = 0; i < st->nimports; i++)
+		import_clear(&st->imports[i]);
 	free(st->services);
+	free(st->imports);
 	free(st->user);
 	free(st->devices);
 	free(st->slots_used);
@@ -121,6 +124,8 @@ static int load_one(enum store_kind kind, uint32_t id, const char *data, size_t 
 		return blob_endpoint_read(l->st, id, data, len);
 	case STORE_SERVICE:
 		return blob_service_read(l->st, id, data, len);
+	case STORE_IMPORT:
+		return blob_import_read(l->st, id, data, len);
 	case STORE_IPCACHE:
 		return blob_ipcache_read(l->st, id, data, len);
 	case STORE_DEVICE:

@@ -7,6 +7,7 @@
 #include "model/compile.h"
 #include "model/identity.h"
 #include "model/policy.h"
+#include "model/service_front.h"
 
 struct endpoint {
 	uint32_t id;
@@ -56,6 +57,14 @@ struct service {
 	size_t nsources;
 };
 
+/* What was imported from one source: what is no longer in it goes with the next import. */
+struct import {
+	uint32_t id;
+	char *source;
+	struct service_key *keys; /* each of one address */
+	size_t nkeys;
+};
+
 /* An entry of the ipcache that the user has set. */
 struct ipcache_user {
 	uint32_t id;
@@ -98,6 +107,8 @@ struct state {
 	uint32_t service_last, backend_last; /* the numbers given out last */
 	bool *slots_used;		     /* NULL: not known */
 	uint32_t slots_next;		     /* where to look for free ones first */
+	struct import *imports;
+	size_t nimports, imports_cap;
 	struct ipcache_user *user;
 	size_t nuser, user_cap;
 	struct device *devices;
@@ -218,6 +229,14 @@ int masquerade_set(struct state *st, struct masquerade *m, struct errtext *err);
 int masquerade_apply(struct state *st, const struct masquerade *m, struct errtext *err);
 int masquerade_load(struct state *st, const char *data, size_t len);
 bool masquerade_excludes(const struct masquerade *m, const struct prefix *p);
+
+/* imports.c */
+/* NULL: nothing is there of this source. */
+struct import *import_find(const struct state *st, const char *source);
+/* Remember the keys of a source, instead of those before; without keys, nothing. */
+int import_set(struct state *st, const char *source, const struct service_key *keys, size_t n,
+	       struct errtext *err);
+void import_clear(struct import *i);
 
 /* repair.c: write everything that the store says into the maps, and nothing else */
 int state_repair(struct state *st, struct errtext *err);

@@ -137,6 +137,7 @@ CALL_RET(call_txn_new, struct clite_txn *, UNTOUCHED, clite_txn_new(ctx, &ret))
 CALL(call_policy_put, clite_policy_put(ctx, "put", parts, 1))
 #ifdef HAVE_YAML
 CALL(call_policy_import, clite_policy_import(ctx, document, sizeof(document) - 1, NULL))
+CALL(call_service_import, clite_service_import(ctx, "", 0, NULL))
 #endif
 CALL(call_policy_delete, clite_policy_delete(ctx, "put"))
 CALL_RET(call_policy_get, const struct clite_policy_info *, UNTOUCHED,
@@ -213,6 +214,7 @@ static const struct {
 	ROW(sys_map_fd),
 #ifdef HAVE_YAML
 	ROW(policy_import),
+	ROW(service_import),
 #endif
 	ROW(fd),
 #undef ROW
@@ -585,6 +587,7 @@ START_TEST(null_arguments)
 	ck_assert_int_eq(clite_sys_map_fd(ctx, NULL), -EINVAL);
 #ifdef HAVE_YAML
 	ck_assert_int_eq(clite_policy_import(ctx, NULL, 1, NULL), -EINVAL);
+	ck_assert_int_eq(clite_service_import(ctx, NULL, 1, NULL), -EINVAL);
 #endif
 }
 END_TEST

@@ -736,6 +736,26 @@ class ServiceTest(RootTestCase):
         super().setUp()
         self.ctx = self.context()
 
+    def test_load(self):
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+                   "spec": {"type": "NodePort", "clusterIP": "10.96.0.1",
+                            "ports": [{"port": 80, "nodePort": 30080}]}}
+        slices = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                  "metadata": {"name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
+                  "addressType": "IPv4", "ports": [{"port": 8080}],
+                  "endpoints": [{"addresses": ["10.0.0.2"], "nodeName": "n1"}]}
+        n = self.ctx.services.load([service, slices], source="test", node="n1", zone="a",
+                                   node_addresses=["192.0.2.1"])
+        self.assertEqual(n, 2)
+        found = self.ctx.services.find("192.0.2.1", 30080)
+        self.assertEqual([(str(b.address), b.port) for b in found.backends], [("10.0.0.2", 8080)])
+        with self.assertRaisesRegex(cl.DocumentError, r"f.yaml:1: .*needs"):
+            self.ctx.services.load("{}", filename="f.yaml", source="test")
+        with self.assertRaises(cl.TooBig):
+            self.ctx.services.load([service], limits=cl.Limits(values=3))
+        self.assertEqual(self.ctx.services.load("", source="test"), 0)
+        self.assertEqual(len(self.ctx.services), 0)
+
     def test_life(self):
         web = self.ctx.services.update(
             "10.96.0.1", 80, backends=[

@@ -411,6 +411,20 @@ class clite_service_opts(Structure):
     ]
 
 
+class clite_service_import_opts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("filename", c_char_p),
+        ("source", c_char_p),
+        ("node", c_char_p),
+        ("zone", c_char_p),
+        ("node_addresses", POINTER(c_char_p)),
+        ("max_bytes", c_size_t),
+        ("max_values", c_size_t),
+        ("max_depth", c_size_t),
+    ]
+
+
 class clite_service_info(Structure):
     _fields_ = [
         ("sz", c_size_t),
@@ -724,6 +738,8 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "clite_masquerade_get": (c_int, _ctx, POINTER(POINTER(clite_masquerade))),
     # service.h
     "clite_service_update": (c_int, _ctx, POINTER(clite_service_opts), POINTER(c_uint32)),
+    "clite_service_import": (c_int, _ctx, c_char_p, c_size_t,
+                             POINTER(clite_service_import_opts)),
     "clite_service_delete": (c_int, _ctx, c_uint32),
     "clite_service_get": (c_int, _ctx, c_uint32, POINTER(POINTER(clite_service_info))),
     "clite_service_list": (c_int, _ctx, list_callback(clite_service_info), c_void_p),

@@ -13,6 +13,7 @@ from ._core import (AddressLike, Arena, IPAddress, LabelsLike, decode, decode_st
 from ._errors import NotFound
 from .enums import Algorithm, BackendState, Protocol
 from .masquerade import Network
+from .policy import Limits, Source, _read
 
 if TYPE_CHECKING:
     from .context import Context
@@ -145,6 +146,34 @@ class Services:
             flags=flags, affinity=unsigned(affinity, 32, "affinity"))
         core = self._context._core
         return self[core.number(core.lib.clite_service_update, ctypes.byref(opts))]
+
+    def load(self, document: Source, *, filename: Optional[str] = None,
+             source: Optional[str] = None, node: Optional[str] = None,
+             zone: Optional[str] = None, node_addresses: Iterable[AddressLike] = (),
+             limits: Limits = Limits()) -> int:
+        """Make services of Kubernetes' documents (Service, EndpointSlice, Endpoints, lists of them)
+        or of the file of Cilium's standalone load balancer; how many there are of this source now.
+
+        source          what an earlier load of this name brought and is not in the document any
+                        more is removed; None: the name of the file
+        node, zone      where this is, for policies that are Local and for what is near
+        node_addresses  where ports of nodes are
+        """
+        arena = Arena()
+        text, filename = _read(document, filename)
+        opts = _native.clite_service_import_opts(
+            sz=ctypes.sizeof(_native.clite_service_import_opts),
+            filename=encode_optional(filename, "filename"),
+            source=encode_optional(source, "source"),
+            node=encode_optional(node, "node"),
+            zone=encode_optional(zone, "zone"),
+            node_addresses=arena.strings([encode_address(a, "the address of a node")
+                                          for a in node_addresses]),
+            max_bytes=unsigned(limits.bytes, 64, "limits.bytes"),
+            max_values=unsigned(limits.values, 64, "limits.values"),
+            max_depth=unsigned(limits.depth, 64, "limits.depth"))
+        core = self._context._core
+        return core.call(core.lib.clite_service_import, text, len(text), ctypes.byref(opts))
 
     def delete(self, service: Union[Service, int]) -> None:
         """Remove a service."""
