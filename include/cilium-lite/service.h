@@ -130,8 +130,10 @@ struct clite_service_import_opts {
  * Each service changes at once and whole, one after the other; when one fails, those
  * before it have changed, and the next import of the source completes it.
  *
- * Of a Service the addresses, ports, name, labels, the annotation
- * service.cilium.io/lb-algorithm, what is Local and what is near are heeded.
+ * Of a Service the addresses, ports, name, labels, session affinity, source ranges (with
+ * Cilium's annotation src-ranges-policy), the annotation service.cilium.io/lb-algorithm,
+ * what is Local and what is near are heeded; loadBalancerClass, the forwarding mode and
+ * health check ports are not.
  *
  * \param text  len bytes
  * \retval -CLITE_EDOCUMENT not a document: clite_error() names file, line, field; nothing

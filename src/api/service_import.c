@@ -146,21 +146,41 @@ static const struct service *find(const struct importer *m, const struct service
 
 /* ---- from the document to the datapath -------------------------------------------- */
 
+static int cmp_prefixes(const void *a, const void *b)
+{
+	return prefix_cmp(a, b);
+}
+
 static int fail_unsupported(struct importer *m, const struct service_front *f, const char *what)
 {
 	return err_set(&m->ctx->err, CLITE_EUNSUPPORTED, "%s:%u: the service '%s' %s",
 		       m->o->filename ?: "<memory>", f->line, f->name, what);
 }
 
-/* The one place where a front end's properties become those of a service. Affinity, the
- * forwarding mode and the port of health checks have none to become yet. */
+static int map_sources(const struct service_front *f, struct service *s)
+{
+	s->sources = memdup(f->ranges, f->nranges * sizeof(*f->ranges));
+	if (!s->sources)
+		return -ENOMEM;
+	/* Each once: what is written for one is removed once. */
+	qsort(s->sources, f->nranges, sizeof(*s->sources), cmp_prefixes);
+	for (size_t i = 0; i < f->nranges; i++)
+		if (!i || prefix_cmp(&s->sources[s->nsources - 1], &s->sources[i]))
+			s->sources[s->nsources++] = s->sources[i];
+	if (s->nsources && f->ranges_deny)
+		s->flags |= CLITE_SERVICE_SOURCES_DENY;
+	return 0;
+}
+
+/* The one place where a front end's properties become those of a service. The forwarding
+ * mode and the port of health checks have none to become. */
 static int map_front(struct importer *m, const struct service_front *f, struct service *s)
 {
-	if (f->protocol == IPPROTO_SCTP)
-		return fail_unsupported(m, f, "is of SCTP: only TCP and UDP are supported");
-	if (f->nranges) /* to forget them would let everybody in */
-		return fail_unsupported(m, f,
-					"has loadBalancerSourceRanges: they are not supported");
+	int r = map_sources(f, s);
+
+	if (r)
+		return r;
+	s->affinity = f->affinity;
 	s->port = f->port;
 	s->protocol = f->protocol;
 	s->algorithm = f->algorithm ?: CLITE_LB_RANDOM;
@@ -183,13 +203,17 @@ static int map_backends(struct importer *m, const struct service_front *f, struc
 	s->backends = calloc(n ?: 1, sizeof(*s->backends));
 	if (!s->backends)
 		return -ENOMEM;
-	for (; s->nbackends < n; s->nbackends++)
+	for (; s->nbackends < n; s->nbackends++) {
+		if (f->protocol == IPPROTO_SCTP && v[s->nbackends]->port != f->port)
+			return fail_unsupported(m, f,
+						"is of SCTP and has back ends on other ports: ports of SCTP are not translated");
 		s->backends[s->nbackends] = (struct backend){
 			.ip = v[s->nbackends]->address,
 			.port = v[s->nbackends]->port,
 			.weight = v[s->nbackends]->weight,
 			.state = v[s->nbackends]->state,
 		};
+	}
 	return 0;
 }
 
@@ -214,6 +238,7 @@ static int service_make(struct importer *m, const struct wanted *w, struct servi
 static bool is_same(const struct service *a, const struct service *b)
 {
 	if (a->algorithm != b->algorithm || a->nbackends != b->nbackends ||
+	    a->flags != b->flags || a->affinity != b->affinity || a->nsources != b->nsources ||
 	    strcmp(a->name, b->name) != 0 || labels_cmp(&a->labels, &b->labels) != 0)
 		return false;
 	for (size_t i = 0; i < a->nbackends; i++) {
@@ -223,6 +248,9 @@ static bool is_same(const struct service *a, const struct service *b)
 		    x->weight != y->weight || x->state != y->state)
 			return false;
 	}
+	for (size_t i = 0; i < a->nsources; i++)
+		if (prefix_cmp(&a->sources[i], &b->sources[i]) != 0)
+			return false;
 	return true;
 }
 

@@ -64,14 +64,12 @@ static int service_number(struct state *st, struct service *s, struct errtext *e
 		return state_service(st, s->id) ?
 			       err_set(err, EEXIST, "there is a service %u already", s->id) :
 			       0;
-	for (uint32_t n = 1; n < max; n++) {
-		st->service_last = st->service_last + 1 < max ? st->service_last + 1 : 1;
-		if (!state_service(st, st->service_last)) {
-			s->id = st->service_last;
-			return 0;
-		}
-	}
-	return err_set(err, ENOSPC, "map 'services' is full: it holds %u entries", max - 1);
+	while (!st->service_free || (st->service_free < max && state_service(st, st->service_free)))
+		st->service_free++;
+	if (st->service_free >= max)
+		return err_set(err, ENOSPC, "map 'services' is full: it holds %u entries", max - 1);
+	s->id = st->service_free;
+	return 0;
 }
 
 static bool same_backend(const struct backend *a, const struct backend *b)
@@ -95,6 +93,8 @@ static uint32_t backend_number(struct state *st)
 static int backends_number(struct state *st, struct service *s, const struct service *old,
 			   struct errtext *err)
 {
+	uint32_t first = 0; /* that is given out here: nothing in the map says so yet */
+
 	for (size_t i = 0; i < s->nbackends; i++) {
 		struct backend *b = &s->backends[i];
 
@@ -102,8 +102,13 @@ static int backends_number(struct state *st, struct service *s, const struct ser
 		for (size_t j = 0; old && !b->id && j < old->nbackends; j++)
 			if (same_backend(b, &old->backends[j]))
 				b->id = old->backends[j].id;
-		if (!b->id)
-			b->id = backend_number(st);
+		if (b->id)
+			continue;
+		b->id = backend_number(st);
+		/* They are given out in a circle: once around, none is left. */
+		if (b->id == first)
+			b->id = 0;
+		first = first ?: b->id;
 		if (!b->id)
 			return err_set(err, ENOSPC, "map 'backends' is full: it holds %u entries",
 				       st->dp->map_max[MAP_BACKENDS] - 1);
@@ -508,6 +513,8 @@ int service_remove(struct state *st, uint32_t id, struct errtext *err)
 	dp_synchronize(st->dp);
 	tables_give_back(st, s);
 	sources_erase(st, s);
+	if (id < st->service_free)
+		st->service_free = id;
 	for (size_t i = 0; i < st->nservices; i++)
 		if (st->services[i] == s) {
 			memmove(&st->services[i], &st->services[i + 1],

@@ -104,7 +104,8 @@ struct state {
 	size_t npolicies;
 	struct service **services; /* by id */
 	size_t nservices, services_cap;
-	uint32_t service_last, backend_last; /* the numbers given out last */
+	uint32_t service_free; /* no number below this is; 0: not known */
+	uint32_t backend_last; /* given out last */
 	bool *slots_used;		     /* NULL: not known */
 	uint32_t slots_next;		     /* where to look for free ones first */
 	struct import *imports;

@@ -222,6 +222,27 @@ START_TEST(local_and_near)
 }
 END_TEST
 
+/* What a Service says of its clients. */
+START_TEST(clients)
+{
+	static const char text[] =
+		SVC("web", "type: LoadBalancer, loadBalancerIP: 192.0.2.1, sessionAffinity: ClientIP, "
+			   "loadBalancerSourceRanges: [198.51.100.0/24, 10.0.0.0/8, 10.0.0.0/8], "
+			   "ports: [{port: 80}]");
+	const struct clite_service_info *info;
+
+	ck_assert_done(import(text), 1);
+	ck_assert_done(clite_service_get(ctx, 1, &info), 0);
+	ck_assert_str_eq(info->address, "192.0.2.1");
+	ck_assert_uint_eq(info->affinity, 10800);
+	ck_assert_uint_eq(info->flags, 0);
+	ck_assert_str_eq(info->sources[0], "10.0.0.0/8");
+	ck_assert_str_eq(info->sources[1], "198.51.100.0/24");
+	ck_assert_ptr_null(info->sources[2]);
+	ck_assert_done(import(text), 1); /* is what is there */
+}
+END_TEST
+
 /* Of a text that is refused nothing is done. */
 START_TEST(refused)
 {
@@ -234,15 +255,13 @@ START_TEST(refused)
 			"publishNotReadyAddresses, ipFamilies, selector, externalName, ipFamilyPolicy, "
 			"loadBalancerClass, allocateLoadBalancerNodePorts");
 	ck_assert_error(import(API SVC("s", "clusterIP: 10.96.0.3, ports: [{port: 1, protocol: "
-					    "SCTP}]")),
+					    "SCTP}]") "---\napiVersion: discovery.k8s.io/v1\n"
+				   "kind: EndpointSlice\nmetadata: {name: s-1, labels: "
+				   "{kubernetes.io/service-name: s}}\naddressType: IPv4\nports: "
+				   "[{port: 8080, protocol: SCTP}]\nendpoints: [{addresses: [10.1.0.9]}]\n"),
 			CLITE_EUNSUPPORTED,
-			"a.yaml:9: the service 'default/s' is of SCTP: only TCP and UDP are supported");
-	ck_assert_error(import(API SVC("s", "type: LoadBalancer, loadBalancerIP: 192.0.2.1, "
-					    "loadBalancerSourceRanges: [10.0.0.0/8], ports: [{port: "
-					    "1}]")),
-			CLITE_EUNSUPPORTED,
-			"a.yaml:9: the service 'default/s' has loadBalancerSourceRanges: they are not "
-			"supported");
+			"a.yaml:9: the service 'default/s' is of SCTP and has back ends on other "
+			"ports: ports of SCTP are not translated");
 	ck_assert_error(import_with(API, (struct clite_service_import_opts){ .max_bytes = 9 }), E2BIG,
 			"<memory>: 125 bytes: at most 9 are read");
 	expect("10.96.0.1:80 default/web\n");
@@ -311,6 +330,7 @@ int main(void)
 	tcase_add_test(t, others_are_left_alone);
 	tcase_add_test(t, again);
 	tcase_add_test(t, node_ports);
+	tcase_add_test(t, clients);
 	tcase_add_test(t, local_and_near);
 	tcase_add_test(t, refused);
 	tcase_add_test(t, remembered);

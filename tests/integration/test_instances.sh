@@ -96,11 +96,11 @@ layout() {
 unknown_layout() {
 	listings >"$tmp/before"
 	layout 99 || return
-	fails_with "instance 'default' has a map layout that this library (layout 2) does not know" clite status &&
+	fails_with "instance 'default' has a map layout that this library (layout 3) does not know" clite status &&
 		fails_with "does not know" clite instance create default --if-absent &&
 		fails_with "does not know" clite endpoint delete red && prints "blue $red4" get red "$blue4"
 	status=$?
-	layout 2 && listings >"$tmp/after" && diff "$tmp/before" "$tmp/after" && return "$status"
+	layout 3 && listings >"$tmp/after" && diff "$tmp/before" "$tmp/after" && return "$status"
 }
 
 no_bpffs() {

@@ -756,6 +756,33 @@ class ServiceTest(RootTestCase):
         self.assertEqual(self.ctx.services.load("", source="test"), 0)
         self.assertEqual(len(self.ctx.services), 0)
 
+    def test_clients(self):
+        web = self.ctx.services.update(
+            "10.96.0.1", 80, "sctp", backends=["10.0.0.2"], external_local=True, affinity=60,
+            sources=["198.51.100.0/24", ipaddress.ip_network("10.0.0.0/8")], sources_deny=True)
+        self.assertEqual((web.protocol, web.affinity, web.external_local, web.internal_local,
+                          web.sources_deny, [str(p) for p in web.sources]),
+                         (cl.Protocol.SCTP, 60, True, False, True,
+                          ["10.0.0.0/8", "198.51.100.0/24"]))
+        with self.assertRaisesRegex(cl.InvalidArgument, "ports of SCTP are not translated"):
+            self.ctx.services.update("10.96.0.1", 80, "sctp", backends=[("10.0.0.2", 81)])
+        with self.assertRaisesRegex(cl.InvalidArgument, "source '10.0.0.1/8': not a prefix"):
+            self.ctx.services.update("10.96.0.1", 80, sources=["10.0.0.1/8"])
+        with self.assertRaisesRegex(cl.InvalidArgument, "SOURCES_DENY without sources"):
+            self.ctx.services.update("10.96.0.1", 80, sources_deny=True)
+        with self.assertRaisesRegex(cl.InvalidArgument, "affinity of 86401 s: at most 86400"):
+            self.ctx.services.update("10.96.0.1", 80, affinity=86401)
+
+    def test_masquerade(self):
+        self.assertEqual(self.ctx.masquerade, cl.Masquerade())
+        wanted = cl.Masquerade(ipv6=True, exclude=(ipaddress.ip_network("10.0.0.0/8"),
+                                                   ipaddress.ip_network("fd00::/16")))
+        self.ctx.masquerade = wanted
+        self.assertEqual(self.ctx.masquerade, wanted)
+        with self.assertRaisesRegex(cl.InvalidArgument, "exclusion 'x': not a prefix"):
+            self.ctx.masquerade = cl.Masquerade(exclude=("x",))
+        self.assertEqual(self.ctx.masquerade, wanted)
+
     def test_life(self):
         web = self.ctx.services.update(
             "10.96.0.1", 80, backends=[

@@ -284,6 +284,28 @@ needs() {
 }
 check "policy import: what is not present" needs
 
+cat >"$tmp/web.services" <<'YAML'
+apiVersion: v1
+kind: Service
+metadata: {name: imported}
+spec:
+  type: NodePort
+  clusterIP: 10.96.0.7
+  sessionAffinity: ClientIP
+  sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}
+  ports: [{port: 80, nodePort: 30080}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: imported-1, labels: {kubernetes.io/service-name: imported}}
+addressType: IPv4
+ports: [{port: 8080}]
+endpoints: [{addresses: [10.77.0.2]}]
+YAML
+echo 'kind: Service' >"$tmp/bad.services"
+masqueraded='IPv4     : Enabled
+IPv6     : Disabled
+Excluded : 10.0.0.0/8'
 check "service update" prints "service 1 updated, 1 backend" clite service update \
 	--frontend 10.96.0.1:80/TCP --backends 10.77.0.2:80
 check "service update: bad address" says 2 "10.96.0.1" clite service update --frontend 10.96.0.1 --backends 10.77.0.2:80
@@ -291,6 +313,21 @@ check "service list" heading "ID Frontend Service Type Backend" service list
 check "service list, JSON" json 'len(d)' 1 service list
 check "service get" shows 10.77.0.2:80 service get 1
 check "service get: none" says 3 "7" clite service get 7
+check "service import" prints "2 services imported" clite service import "$tmp/web.services" --node-address 192.0.2.9
+check "service import: what it said" json '[(s["spec"]["frontend-address"]["ip"], s["spec"]["flags"]["sessionAffinityTimeoutSec"], len(s["spec"]["backend-addresses"])) for s in d if s["spec"]["flags"]["name"] == "imported"]' "[('10.96.0.7', 60, 1), ('192.0.2.9', 60, 1)]" service list
+check "service import: gone" prints "0 services imported" clite service import - --source "$tmp/web.services" </dev/null
+check "service import: bad file" says 1 "bad.services:1: needs" clite service import "$tmp/bad.services"
+check "service import: no file" says 3 "none: No such file" clite service import "$tmp/none"
+check "service import: one source for two files" says 2 "--source" clite service import a b --source c
+check "service update: sources" prints "service 2 updated, 0 backends" clite service update --frontend 10.96.0.8:80/sctp --backends '' --sources 10.0.0.0/8,fd00::/16 --sources-deny --affinity 5 --external-local
+check "service get: what was said" shows "external Local, internal Cluster" service get 2
+check "service get: denied sources" shows "Denied sources:" service get 2
+check "service update: bad source" says 1 "source '10.0.0.1/8'" clite service update --frontend 10.96.0.8:81 --backends '' --sources 10.0.0.1/8
+check "service delete, sctp" prints "service 2 deleted" clite service delete 10.96.0.8:80/sctp
+check "masquerade" prints "$masqueraded" clite masquerade --ipv4 on --exclude 10.0.0.0/8
+check "masquerade: the rest stays" json 'd["ipv4"], d["ipv6"], d["exclude"]' "True True ['10.0.0.0/8']" masquerade --ipv6 on
+check "masquerade: neither on nor off" says 2 "'maybe' is neither on nor off" clite masquerade --ipv4 maybe
+check "masquerade: bad prefix" says 1 "exclusion 'x'" clite masquerade --exclude x
 
 # ---- flows ---------------------------------------------------------------------------------
 

@@ -104,6 +104,10 @@ enum {
 	OPT_EXTERNAL_LOCAL,
 	OPT_INTERNAL_LOCAL,
 	OPT_EXCLUDE,
+	OPT_SOURCE,
+	OPT_NODE,
+	OPT_ZONE,
+	OPT_NODE_ADDRESS,
 	OPT_SNAT_PORTS,
 	OPT_FROM,
 	OPT_TO,
@@ -147,6 +151,7 @@ int cmd_endpoint_config(struct cli *cli);
 int cmd_service_list(struct cli *cli);
 int cmd_service_get(struct cli *cli);
 int cmd_service_update(struct cli *cli);
+int cmd_service_import(struct cli *cli);
 int cmd_service_delete(struct cli *cli);
 int cmd_bpf_lb_list(struct cli *cli);
 int cmd_bpf_ct_list(struct cli *cli);
@@ -252,6 +257,17 @@ struct strings {
 };
 
 void strings_add(struct strings *list, const char *s);
+/* A file that was read, or standard input: its name for messages, and its bytes. */
+struct document {
+	const char *name;
+	char *text;
+	size_t len;
+};
+void document_clear(struct document *doc);
+#define _cleanup_document_ _cleanup_(document_clear)
+/* path: "-" is standard input. 0 or a negative errno. */
+int document_load(const char *path, struct document *doc);
+
 void strings_split(struct strings *list, const char *text); /* at commas */
 void strings_clear(struct strings *list);
 #define _cleanup_strings_ _cleanup_(strings_clear)

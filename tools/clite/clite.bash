@@ -36,7 +36,7 @@ _clite_settings() {
 # What an argument of a command may be, into words.
 _clite_argument() {
 	case $1 in
-	"policy import" | "policy validate" | "policy rehearse") _clite_files ;;
+	"policy import" | "policy validate" | "policy rehearse" | "service import") _clite_files ;;
 	"policy get" | "policy list" | "policy delete" | "policy rm")
 		words=$(_clite_names policy get)
 		;;

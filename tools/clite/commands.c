@@ -107,6 +107,14 @@ static const struct opt service_update_opts[] = {
 	{ 0 },
 };
 
+static const struct opt service_import_opts[] = {
+	{ OPT_SOURCE, "source", "NAME", "remember what came under this name (default: the file's)" },
+	{ OPT_NODE, "node", "NAME", "name of this node: what is Local is by it" },
+	{ OPT_ZONE, "zone", "ZONE", "zone of this node, for services that prefer what is near" },
+	{ OPT_NODE_ADDRESS, "node-address", "ADDRESS,...", "where ports of nodes (NodePort) are" },
+	{ 0 },
+};
+
 static const struct opt masquerade_opts[] = {
 	{ OPT_IPV4, "ipv4", "on|off", "IPv4 packets of endpoints to the world" },
 	{ OPT_IPV6, "ipv6", "on|off", "IPv6 packets" },
@@ -364,6 +372,20 @@ const struct command commands[] = {
 			"clite service update --frontend '[fd00:96::1]:53/udp' --backends fd00::2",
 		.opts = service_update_opts,
 		.run = cmd_service_update,
+	},
+	{
+		.path = "service import",
+		.args = "FILE... [OPTION]...",
+		.purpose = "Make services of Kubernetes' Services and EndpointSlices",
+		.details =
+			"What an earlier import of a file brought and is gone from it is removed; what has\n"
+			"not changed is not touched. '-' is standard input. Cilium's file for its\n"
+			"standalone load balancer is read too.",
+		.example = "kubectl get -Ao json service,endpointslice | clite service import - --node $HOSTNAME",
+		.opts = service_import_opts,
+		.min_args = 1,
+		.max_args = -1,
+		.run = cmd_service_import,
 	},
 	{
 		.path = "service delete",

@@ -6,22 +6,11 @@
 #include "output.h"
 #include "policy.h"
 
-/* The library takes no larger document; it says so itself if it gets one byte
- * more. */
-#define DOCUMENT_MAX (16u << 20)
-
 static inline void txn_freep(struct clite_txn **txn)
 {
 	clite_txn_free(*txn);
 }
 #define _cleanup_txn_ _cleanup_(txn_freep)
-
-static inline void fclosep(FILE **f)
-{
-	if (*f)
-		fclose(*f);
-}
-#define _cleanup_fclose_ _cleanup_(fclosep)
 
 char *rule_text(struct cli *cli, uint32_t cookie, bool details)
 {
@@ -40,48 +29,13 @@ char *rule_text(struct cli *cli, uint32_t cookie, bool details)
 		       rule->policy, rule->index, rule->filename, rule->line);
 }
 
-/* ---- documents ------------------------------------------------------------ */
-
-/* A file that was read: its name for messages, and its bytes. */
-struct document {
-	const char *name;
-	char *text;
-	size_t len;
-};
-
-static void document_clear(struct document *doc)
-{
-	free(doc->text);
-}
-#define _cleanup_document_ _cleanup_(document_clear)
-
-/* Returns 0 or a negative errno. */
-static int document_read(const char *path, struct document *doc)
-{
-	_cleanup_fclose_ FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
-	size_t cap = 0, n;
-
-	doc->name = f == stdin ? "<stdin>" : path;
-	if (!f)
-		return -errno;
-	do {
-		if (doc->len == cap) {
-			cap = cap ? cap * 2 : 65536;
-			doc->text = xrealloc(doc->text, cap, 1);
-		}
-		n = fread(doc->text + doc->len, 1, cap - doc->len, f);
-		doc->len += n;
-	} while (n && doc->len <= DOCUMENT_MAX);
-	return ferror(f) ? -errno : 0;
-}
-
 /* ---- import --------------------------------------------------------------- */
 
 static int import_file(struct cli *cli, struct clite_txn *txn, const char *path, int *policies)
 {
 	_cleanup_document_ struct document doc = { 0 };
 	struct clite_import_opts opts = { .sz = sizeof(opts) };
-	int r = document_read(path, &doc);
+	int r = document_load(path, &doc);
 
 	if (r < 0) {
 		_cleanup_free_ char *text = xprintf("%s: %s", doc.name, strerror(-r));
@@ -216,7 +170,7 @@ static int validate_file(struct cli *cli, const char *path, json_t *results)
 	struct clite_import_opts opts = { .sz = sizeof(opts) };
 	char errbuf[ERRBUF_SIZE] = "";
 	json_t *result;
-	int r = document_read(path, &doc);
+	int r = document_load(path, &doc);
 
 	opts.filename = doc.name;
 	if (r < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Numbers, strings and the texts that several commands print. */
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -162,4 +163,41 @@ char *reason_text(uint32_t reason)
 	const char *text = reason ? clite_drop_reason_text(reason) : "Success";
 
 	return text ? xstrdup(text) : xprintf("Reason %u", reason);
+}
+
+/* ---- documents ------------------------------------------------------------ */
+
+/* The library takes no larger document; it says so itself if it gets one byte
+ * more. */
+#define DOCUMENT_MAX (16u << 20)
+
+static inline void fclosep(FILE **f)
+{
+	if (*f)
+		fclose(*f);
+}
+#define _cleanup_fclose_ _cleanup_(fclosep)
+
+void document_clear(struct document *doc)
+{
+	free(doc->text);
+}
+
+int document_load(const char *path, struct document *doc)
+{
+	_cleanup_fclose_ FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	size_t cap = 0, n;
+
+	doc->name = f == stdin ? "<stdin>" : path;
+	if (!f)
+		return -errno;
+	do {
+		if (doc->len == cap) {
+			cap = cap ? cap * 2 : 65536;
+			doc->text = xrealloc(doc->text, cap, 1);
+		}
+		n = fread(doc->text + doc->len, 1, cap - doc->len, f);
+		doc->len += n;
+	} while (n && doc->len <= DOCUMENT_MAX);
+	return ferror(f) ? -errno : 0;
 }
