@@ -221,7 +221,7 @@ __noinline int revalidate(struct __sk_buff *skb, struct scratch *s, u32 hook)
 
 	if (!s)
 		return -DROP_EP_NOT_READY;
-	f = flow_lookup(&s->p);
+	f = flow_lookup_again(&s->p);
 	if (!f)
 		return DROP(&s->p, FILE_FLOW, DROP_CT_CREATE_FAILED);
 	reply = f->flags & DP_FLOW_REPLY;

@@ -32,8 +32,10 @@ static __always_inline struct dp_service *service_find(const struct pkt *p)
 		.proto = p->proto,
 		.family = p->family,
 	};
+	struct dp_service *svc = bpf_map_lookup_elem(&services, &key);
 
-	return bpf_map_lookup_elem(&services, &key);
+	/* Being changed, it may be missed once: see flow_lookup_again(). */
+	return svc ? svc : bpf_map_lookup_elem(&services, &key);
 }
 
 static __always_inline struct dp_backend *backend_get(u32 id)

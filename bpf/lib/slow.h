@@ -56,7 +56,7 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 		return -DROP_EP_NOT_READY;
 	p = &s->p;
 	reason = s->reason;
-	f = flow_lookup(reason == 3 ? &s->q : p);
+	f = flow_lookup_again(reason == 3 ? &s->q : p);
 	if (!f)
 		return DROP(p, FILE_FLOW, DROP_CT_CREATE_FAILED);
 	s->reply = f->flags & DP_FLOW_REPLY;

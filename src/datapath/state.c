@@ -66,9 +66,18 @@ struct endpoint *state_endpoint(const struct state *st, uint32_t id)
 
 struct service *state_service(const struct state *st, uint32_t id)
 {
-	for (size_t i = 0; i < st->nservices; i++)
-		if (st->services[i]->id == id)
-			return st->services[i];
+	size_t lo = 0, hi = st->nservices;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (st->services[mid]->id == id)
+			return st->services[mid];
+		if (st->services[mid]->id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
 	return NULL;
 }
 

@@ -27,6 +27,7 @@ enum mode {
 	NAT,	/* one translated flow: addresses, ports and sums too */
 	RANDOM, /* flows at random: another source port each time */
 	NEXT,	/* the next flow */
+	NEXT_NAT, /* the next one that is translated */
 };
 
 /* Of the packet as it was handed in. */
@@ -58,7 +59,7 @@ static __always_inline __be32 ports_now(enum mode mode)
 		x ^= x << 5;
 		state = x;
 		port = (__u64)x * flows >> 32;
-	} else if (mode == NEXT) {
+	} else if (mode == NEXT || mode == NEXT_NAT) {
 		port = next++ & 0xffff;
 	}
 	return bpf_htonl(port << 16 | (bpf_ntohl(ports) & 0xffff));
@@ -84,7 +85,7 @@ static __always_inline int restore4(struct __sk_buff *skb, enum mode mode)
 		return -1;
 	ip->ttl = ttl;
 	ip->check = ip_check;
-	if (mode == NAT) {
+	if (mode == NAT || mode == NEXT_NAT) {
 		ip->saddr = saddr[0];
 		ip->daddr = daddr[0];
 	}
@@ -129,6 +130,7 @@ BENCH(keep4, 4, KEEP)
 BENCH(nat4, 4, NAT)
 BENCH(random4, 4, RANDOM)
 BENCH(next4, 4, NEXT)
+BENCH(next_nat4, 4, NEXT_NAT)
 BENCH(keep6, 6, KEEP)
 BENCH(nat6, 6, NAT)
 BENCH(random6, 6, RANDOM)

@@ -83,11 +83,20 @@ void first_rules(size_t n);
 double first_packet(uint32_t repeat, double *ret_empty); /* ns */
 void first_end(void);
 
+/* packets.c: a service among others, in an instance with room for so many */
+struct service_world;
+struct service_world *service_world_make(uint32_t services, uint32_t backends,
+					 struct clite_ctx **ret);
+double service_packet(const struct service_world *w, double *ret_empty); /* established; ns */
+double service_first(const struct service_world *w, uint32_t repeat, double *ret_empty);
+void service_world_free(struct service_world *w);
+
 /* groups */
 void bench_packets(void);
 void bench_network(void);
 void bench_control(void);
 void bench_many(void);
 void bench_scale(void);
+void bench_services(void);
 void print_rss(const char *instance); /* of this process, which opens it */
 void bench_events(void);

@@ -149,6 +149,7 @@ static const struct group {
 	{ "control/", bench_control },
 	{ "many/", bench_many },
 	{ "scale/", bench_scale },
+	{ "services/", bench_services },
 };
 
 /* The mount covers the machine's own file system only for this process. */

@@ -75,23 +75,32 @@ static void program_load(void)
 	     "cannot call the datapath's program: %m");
 }
 
-static void world_make(uint32_t flags)
+/* n: several of them have other devices. */
+static void world_fill(unsigned int n)
 {
 	const char *a[] = { "k8s:app=a", NULL }, *b[] = { "k8s:app=b", NULL };
 	pid_t inside = netns_hold();
+	char va[16], vb[16];
 
-	sh("ip link add va address 02:00:00:00:00:a0 type veth peer name eth0 netns %d", inside);
-	sh("ip link add vb address 02:00:00:00:00:b0 type veth peer name eth1 netns %d", inside);
-	sh("ip link set va up && ip link set vb up");
-	if_a = if_nametoindex("va");
-	if_b = if_nametoindex("vb");
-	ctx = instance_open(NULL, flags);
-	endpoint(ctx, "va", A4, A6, a);
-	endpoint(ctx, "vb", B4, B6, b);
+	snprintf(va, sizeof(va), "va%u", n);
+	snprintf(vb, sizeof(vb), "vb%u", n);
+	sh("ip link add %s address 02:00:00:00:00:a0 type veth peer name eth0 netns %d", va, inside);
+	sh("ip link add %s address 02:00:00:00:00:b0 type veth peer name eth1 netns %d", vb, inside);
+	sh("ip link set %s up && ip link set %s up", va, vb);
+	if_a = if_nametoindex(va);
+	if_b = if_nametoindex(vb);
+	endpoint(ctx, va, A4, A6, a);
+	endpoint(ctx, vb, B4, B6, b);
 	import(ctx, policy);
 	service(S4, B4);
 	service(S6, B6);
 	program_load();
+}
+
+static void world_make(uint32_t flags)
+{
+	ctx = instance_open(NULL, flags);
+	world_fill(0);
 }
 
 static int on_event(const struct clite_event *event, void *userdata)
@@ -403,6 +412,75 @@ void first_end(void)
 {
 	bench_bpf__destroy(bpf);
 	clite_close(ctx);
+}
+
+/* ---- services among many ------------------------------------------------------ */
+
+struct service_world {
+	struct clite_ctx *ctx;
+	struct bench_bpf *bpf;
+	uint32_t if_a, if_b;
+};
+
+static void service_world_enter(const struct service_world *w)
+{
+	ctx = w->ctx;
+	bpf = w->bpf;
+	if_a = w->if_a;
+	if_b = w->if_b;
+}
+
+struct service_world *service_world_make(uint32_t services, uint32_t backends,
+					 struct clite_ctx **ret)
+{
+	static unsigned int n;
+	char err[4096] = "";
+	struct clite_open_opts o = {
+		.sz = sizeof(o), .flags = CLITE_OPEN_EPHEMERAL | CLITE_OPEN_CLSACT,
+		.services = services, .backends = backends,
+		.errbuf = err, .errbuf_size = sizeof(err),
+	};
+	struct service_world *w = malloc(sizeof(*w));
+
+	NEED(w && clite_open(NULL, &o, &ctx) == 0, "clite_open: %s", err);
+	pin_cpu(1);
+	world_fill(n++);
+	connection(A4, S4, B4, PORT, BACKEND);
+	*w = (struct service_world){ ctx, bpf, if_a, if_b };
+	*ret = ctx;
+	return w;
+}
+
+double service_packet(const struct service_world *w, double *ret_empty)
+{
+	uint32_t repeat = options.quick ? 50000 : 500000;
+	struct packet p = packet(A4, S4, CLIENT, PORT, ACK);
+
+	service_world_enter(w);
+	connection(A4, S4, B4, PORT, BACKEND);
+	*ret_empty = run(bpf->progs.nat4_empty, if_a, &p, repeat, PASS);
+	return run(bpf->progs.nat4, if_a, &p, repeat, REDIRECT);
+}
+
+double service_first(const struct service_world *w, uint32_t repeat, double *ret_empty)
+{
+	struct packet p = packet(A4, S4, 0, PORT, SYN);
+	double v;
+
+	service_world_enter(w);
+	flush();
+	*ret_empty = run(bpf->progs.next_nat4_empty, if_a, &p, repeat, PASS);
+	bpf->bss->next = 0;
+	v = run(bpf->progs.next_nat4, if_a, &p, repeat, REDIRECT);
+	flush();
+	return v;
+}
+
+void service_world_free(struct service_world *w)
+{
+	bench_bpf__destroy(w->bpf);
+	clite_close(w->ctx);
+	free(w);
 }
 
 /* Rounds of both numbers of rules by turns, all flows new in each. */

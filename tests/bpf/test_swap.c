@@ -85,8 +85,18 @@ static void send_packets(struct seen *s, int prog, unsigned int seed)
 	_exit(0);
 }
 
+static int print_counter(const struct clite_counter_info *c, void *userdata)
+{
+	(void)userdata;
+	printf("reason %u, direction %u: %llu packets\n", c->reason, c->direction,
+	       (unsigned long long)c->packets);
+	return 0;
+}
+
 static void check_seen(const struct seen *s)
 {
+	if (s->dropped[0] || s->passed[1])
+		clite_counter_list(ctx, print_counter, NULL);
 	printf("%llu packets: 80 %llu/%llu, 81 %llu/%llu, 82 %llu/%llu, 83 %llu/%llu passed/dropped\n",
 	       (unsigned long long)s->packets, (unsigned long long)s->passed[0],
 	       (unsigned long long)s->dropped[0], (unsigned long long)s->passed[1],
