@@ -190,6 +190,7 @@ struct dp_service_key {
 #define DP_SVC_INT_LOCAL 2    /* from endpoints and the host: only those */
 #define DP_SVC_SOURCES 4      /* from outside: only from its prefixes in the sources map... */
 #define DP_SVC_SOURCES_DENY 8 /* ...or only from elsewhere */
+#define DP_SVC_REJECT 16      /* without a back end its packets are answered */
 
 struct dp_service {
 	__u32 id;     /* 1 and up; index into the generations */

@@ -60,11 +60,6 @@ static __always_inline int source_side(struct __sk_buff *skb, struct scratch *s,
 	return 0;
 }
 
-static __always_inline int is_multicast(const union dp_ip *ip, u8 family)
-{
-	return family == 4 ? ip->b[0] >= 224 : ip->b[0] == 0xff;
-}
-
 /* The end that an address belongs to. */
 static __always_inline void dest_side(struct __sk_buff *skb, struct scratch *s,
 				      const union dp_ip *ip, u32 hook)
@@ -293,8 +288,11 @@ static __always_inline int admit_service(struct scratch *s, u32 hook)
 		return DROP(p, FILE_SERVICE, DROP_NOT_IN_SRC_RANGE);
 	id = service_choose(p, svc, outside, s->now);
 	b = id ? backend_get(id) : NULL;
-	if (!b || b->service != svc->id)
+	if (!b || b->service != svc->id) {
+		if (svc->flags & DP_SVC_REJECT)
+			s->answer = ANSWER_REJECT;
 		return DROP(p, FILE_SERVICE, DROP_NO_SERVICE);
+	}
 	s->f.service = svc->id;
 	s->f.service_gen = svc->gen;
 	s->f.backend = id;

@@ -21,6 +21,7 @@ typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s64 s64;
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -156,4 +157,9 @@ static __always_inline int is_icmp(const struct pkt *p)
 {
 	return (p->family == 4 && p->proto == IPPROTO_ICMP) ||
 	       (p->family == 6 && p->proto == IPPROTO_ICMPV6);
+}
+
+static __always_inline int is_multicast(const union dp_ip *ip, u8 family)
+{
+	return family == 4 ? ip->b[0] >= 224 : ip->b[0] == 0xff;
 }

@@ -52,6 +52,17 @@ static __always_inline int deliver_endpoint(struct __sk_buff *skb, const struct 
 	return ACT_REDIRECT;
 }
 
+/* Is the packet, as it is, too long for the way that it goes past the stack? The MTU, or 0.
+ * Asked before it is translated: who sent it must know it again. */
+static __always_inline u32 too_long(struct __sk_buff *skb, const struct dp_flow *f, int from_stack)
+{
+	u32 mtu = 0;
+
+	if (f->dst_ep || !(f->flags & DP_FLOW_NEIGH) || from_stack)
+		return 0;
+	return bpf_check_mtu(skb, f->oif, &mtu, 0, BPF_MTU_CHK_SEGS) > 0 ? mtu ?: 1 : 0;
+}
+
 /* from_stack: the packet is on its way out of the endpoint's device already. */
 static __always_inline int deliver(struct __sk_buff *skb, const struct dp_flow *f, u8 family,
 				   const union dp_ip *daddr, int from_stack)
@@ -69,14 +80,8 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct dp_flow *
 		return ACT_PASS;
 	}
 	if (f->flags & DP_FLOW_NEIGH && !from_stack) {
-		u32 mtu = 0;
-		int ret;
+		int ret = ttl_decrement(skb, family);
 
-		/* Too long for the way out: the stack says so to the sender, if it is one
-		 * that it takes packets from. */
-		if (bpf_check_mtu(skb, f->oif, &mtu, 0, BPF_MTU_CHK_SEGS) > 0)
-			return f->flags & DP_FLOW_NAT ? -DROP_FRAG_NEEDED : ACT_PASS;
-		ret = ttl_decrement(skb, family);
 		if (ret)
 			return ret;
 		bpf_redirect_neigh(f->oif, NULL, 0, 0);

@@ -10,6 +10,9 @@
 #define HOOK_FROM_NETDEV 2
 #define HOOK_TO_NETDEV 3
 
+#define ANSWER_REJECT 1
+#define ANSWER_TOO_BIG 2
+
 /* Too large for the stack. Programs on one CPU do not interrupt each other. */
 struct scratch {
 	struct pkt p;
@@ -25,6 +28,9 @@ struct scratch {
 	u32 hook;   /* HOOK_* */
 	u32 drop;   /* the fast path's reason to drop, 0: none */
 	u32 xlated; /* f says what the packet becomes, and events tell that */
+	u32 answer; /* ANSWER_*: when it is dropped, who sent it is told */
+	u32 mtu;    /* of the way out: ANSWER_TOO_BIG */
+	u8 quote[64];
 	u64 now;
 };
 

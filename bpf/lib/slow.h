@@ -76,6 +76,14 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 			f->reported = (u32)s->now ?: 1;
 		event_trace(skb, s, f, reason, report);
 	}
+	s->mtu = too_long(skb, f, is_egress(hook));
+	if (s->mtu) {
+		/* The stack says so to the sender, if it is one that it takes packets from. */
+		if (!(f->flags & DP_FLOW_NAT))
+			return ACT_PASS;
+		s->answer = ANSWER_TOO_BIG;
+		return DROP(p, FILE_DELIVER, DROP_FRAG_NEEDED);
+	}
 	if (f->flags & DP_FLOW_NAT) {
 		if (reason == 3)
 			ret = icmp_translate(skb, p, &s->q, f);

@@ -42,6 +42,10 @@ extern "C" {
 #define CLITE_SERVICE_INTERNAL_LOCAL 2u
 /** sources are those who may not use it, not those who may. */
 #define CLITE_SERVICE_SOURCES_DENY 4u
+/** Without a back end its TCP, UDP and SCTP packets are answered with "port unreachable" (ICMP),
+ * so that connecting fails at once. Both ways they are dropped with reason 158. (Cilium:
+ * service-no-backend-response=reject.) */
+#define CLITE_SERVICE_REJECT 8u
 /** @} */
 
 /** A back end. @since 0.1 */
@@ -58,7 +62,7 @@ struct clite_service_opts {
 	const char *address;	/**< IPv4 or IPv6 */
 	const char *name;	/**< for people, events and policies (toServices), "namespace/name"; without a namespace it is in "default"; NULL: none */
 	const struct clite_backend *backends;
-	size_t nbackends;	/**< 0: packets are dropped with Cilium's reason 158 */
+	size_t nbackends;	/**< 0: packets are dropped with Cilium's reason 158; see CLITE_SERVICE_REJECT */
 	uint32_t protocol;	/**< IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP; 0: TCP. Ports of SCTP are not translated: those of back ends must be the service's */
 	uint32_t algorithm;	/**< CLITE_LB_*; 0: random */
 	uint16_t port;		/**< 1 to 65535 */
@@ -132,7 +136,7 @@ struct clite_service_import_opts {
  *
  * Of a Service the addresses, ports, name, labels, session affinity, source ranges (with
  * Cilium's annotation src-ranges-policy), the annotation service.cilium.io/lb-algorithm,
- * what is Local and what is near are heeded; loadBalancerClass, the forwarding mode and
+ * what is Local and what is near are heeded; without a back end it rejects, as kube-proxy does; loadBalancerClass, the forwarding mode and
  * health check ports are not.
  *
  * \param text  len bytes

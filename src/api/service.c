@@ -6,7 +6,7 @@
 
 #define SERVICE_FLAGS                                                    \
 	(CLITE_SERVICE_EXTERNAL_LOCAL | CLITE_SERVICE_INTERNAL_LOCAL |   \
-	 CLITE_SERVICE_SOURCES_DENY)
+	 CLITE_SERVICE_SOURCES_DENY | CLITE_SERVICE_REJECT)
 #define AFFINITY_MAX 86400u /* Kubernetes' */
 
 /* ---- update, delete ------------------------------------------------------------ */

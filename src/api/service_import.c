@@ -181,6 +181,7 @@ static int map_front(struct importer *m, const struct service_front *f, struct s
 	if (r)
 		return r;
 	s->affinity = f->affinity;
+	s->flags |= CLITE_SERVICE_REJECT;
 	s->port = f->port;
 	s->protocol = f->protocol;
 	s->algorithm = f->algorithm ?: CLITE_LB_RANDOM;

@@ -235,7 +235,7 @@ START_TEST(clients)
 	ck_assert_done(clite_service_get(ctx, 1, &info), 0);
 	ck_assert_str_eq(info->address, "192.0.2.1");
 	ck_assert_uint_eq(info->affinity, 10800);
-	ck_assert_uint_eq(info->flags, 0);
+	ck_assert_uint_eq(info->flags, CLITE_SERVICE_REJECT);
 	ck_assert_str_eq(info->sources[0], "10.0.0.0/8");
 	ck_assert_str_eq(info->sources[1], "198.51.100.0/24");
 	ck_assert_ptr_null(info->sources[2]);

@@ -197,6 +197,33 @@ no_more() {
 	service "$vip" "" && refused_by "$no_backend"
 }
 
+# At once, and not after some time, from the world and from an endpoint; by whom it is.
+rejected() {
+	service "$vip" "" --reject
+	for from in world web1; do
+		prints "Connection refused" refused ask "$from" "$vip" --timeout 5 &&
+			prints "Connection refused by $vip about $vip" in_ns "$from" python3 \
+				"$root/tests/integration/net.py" unreachable "$vip" --port 53 || return
+		get "$from" "$vip" >"$tmp/out" 2>&1
+		grep -q "refused\|Could\|Failed" "$tmp/out" && ! grep -q "timed out" "$tmp/out" || return
+	done
+}
+
+# The way to the back end takes less than what the client sends: it is told, and adapts.
+path_mtu() {
+	local status=0
+
+	service "$vip" "$far"
+	ip link set inner mtu 1300 && large && prints "far $near" ask world "$vip" --size 1200 &&
+		in_ns world ip route get "$vip" >"$tmp/route" || status=$?
+	cat "$tmp/route"
+	grep -q 'mtu 1300' "$tmp/route" || status=1
+	ip link set inner mtu 1500
+	in_ns world ip route flush cache
+	in_ns world ip -6 route flush cache
+	return "$status"
+}
+
 # A protocol that is none of ours, for the host: it passes.
 foreign() {
 	background foreign.server host python3 -c 'if True:
@@ -242,6 +269,8 @@ for f in 4 6; do
 	check "IPv$f: sources" sources
 	check "IPv$f: local back ends only" local_only
 	check "IPv$f: no back end" no_more
+	check "IPv$f: no back end, rejected" rejected
+	check "IPv$f: a way that takes less" path_mtu
 done
 check "masquerading is off at first" prints 'IPv4     : Disabled
 IPv6     : Disabled

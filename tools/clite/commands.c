@@ -102,6 +102,7 @@ static const struct opt service_update_opts[] = {
 	{ OPT_SOURCES, "sources", "PREFIX,...", "clients in the world that may use it (all)" },
 	{ OPT_SOURCES_DENY, "sources-deny", NULL, "--sources are those that may not" },
 	{ OPT_EXTERNAL_LOCAL, "external-local", NULL, "for the world only back ends on this host" },
+	{ OPT_REJECT, "reject", NULL, "without a back end answer with ICMP, not only drop" },
 	{ OPT_INTERNAL_LOCAL, "internal-local", NULL, "for endpoints only back ends on this host" },
 	{ OPT_ID, "id", "N", "number of a new service (default: the next free one)" },
 	{ 0 },
@@ -365,7 +366,7 @@ const struct command commands[] = {
 			"Packets to the front end go to one of the back ends: those of endpoints, and\n"
 			"of the world at an uplink (\"clite device attach\"). Flows of back ends that\n"
 			"are not named any more are given up; the others stay.\n"
-			"A service without back ends drops its packets.",
+			"A service without back ends drops its packets; with --reject it says so.",
 		.example =
 			"clite service update --frontend 10.96.0.1:80 --name default/web \\\n"
 			"    --backends 10.0.1.2:8080,10.0.1.3:8080\n"

@@ -127,6 +127,7 @@ static json_t *flags_json(const struct clite_service_info *svc)
 	json_put_text(flags, "extTrafficPolicy", policy_text(svc, CLITE_SERVICE_EXTERNAL_LOCAL));
 	json_put_text(flags, "intTrafficPolicy", policy_text(svc, CLITE_SERVICE_INTERNAL_LOCAL));
 	json_put_number(flags, "sessionAffinityTimeoutSec", svc->affinity);
+	json_put_text(flags, "noBackendResponse", svc->flags & CLITE_SERVICE_REJECT ? "reject" : "drop");
 	json_put(flags, svc->flags & CLITE_SERVICE_SOURCES_DENY ? "deniedSourceRanges" : "sourceRanges",
 		 json_strings(svc->sources));
 	return flags;
@@ -234,7 +235,8 @@ static void print_service(const struct clite_service_info *svc)
 		backend_cell(&t, svc, i);
 	}
 	if (!svc->nbackends)
-		table_cell(&t, "none: its packets are dropped");
+		table_cell(&t, svc->flags & CLITE_SERVICE_REJECT ? "none: its packets are rejected" :
+								   "none: its packets are dropped");
 	table_print(&t);
 }
 
@@ -447,6 +449,9 @@ static void update_options(struct cli *cli, struct clite_service_opts *opts, str
 			break;
 		case OPT_SOURCES_DENY:
 			opts->flags |= CLITE_SERVICE_SOURCES_DENY;
+			break;
+		case OPT_REJECT:
+			opts->flags |= CLITE_SERVICE_REJECT;
 			break;
 		case OPT_EXTERNAL_LOCAL:
 			opts->flags |= CLITE_SERVICE_EXTERNAL_LOCAL;

@@ -67,6 +67,7 @@ class Service:
     external_local: bool  # for the world only back ends on this host
     internal_local: bool  # for endpoints
     affinity: int  # seconds that a client keeps its back end; 0: none
+    reject: bool  # without a back end its packets are answered, not only dropped
     context: Context = dataclasses.field(repr=False, compare=False)
 
     def delete(self) -> None:
@@ -100,6 +101,7 @@ class Services:
             external_local=bool(c.flags & _native.CLITE_SERVICE_EXTERNAL_LOCAL),
             internal_local=bool(c.flags & _native.CLITE_SERVICE_INTERNAL_LOCAL),
             affinity=c.affinity,
+            reject=bool(c.flags & _native.CLITE_SERVICE_REJECT),
             context=self._context)
 
     def update(self, address: AddressLike, port: int,
@@ -109,7 +111,7 @@ class Services:
                name: Optional[str] = None, id: int = 0, labels: LabelsLike = (),
                sources: Iterable[Union[Network, str]] = (), sources_deny: bool = False,
                external_local: bool = False, internal_local: bool = False,
-               affinity: int = 0) -> Service:
+               affinity: int = 0, reject: bool = False) -> Service:
         """Make a service, or change the one of this address, port and protocol: at once and whole.
 
         backends   Backend objects, tuples of its members such as ("10.0.0.2", 8080), or
@@ -123,12 +125,14 @@ class Services:
         external_local, internal_local
                    for the world, or for endpoints, only back ends on this host
         affinity   seconds after its last flow that a client keeps its back end; 0: none
+        reject     without a back end packets are answered with ICMP, not only dropped
         """
         arena = Arena()
         flags = 0
         for wanted, flag in ((sources_deny, _native.CLITE_SERVICE_SOURCES_DENY),
                              (external_local, _native.CLITE_SERVICE_EXTERNAL_LOCAL),
-                             (internal_local, _native.CLITE_SERVICE_INTERNAL_LOCAL)):
+                             (internal_local, _native.CLITE_SERVICE_INTERNAL_LOCAL),
+                             (reject, _native.CLITE_SERVICE_REJECT)):
             flags |= flag if wanted else 0
         array = [_backend(b)._fill() for b in backends]
         opts = _native.clite_service_opts(
