@@ -207,9 +207,9 @@ struct dp_service {
 
 /* Who was sent where. */
 struct dp_affinity_key {
-	union dp_ip client;
+	union dp_ip client; /* an address, or, at the socket, a network namespace's cookie */
 	__u32 service;
-	__u32 pad;
+	__u32 netns; /* 1 if so */
 };
 
 struct dp_affinity {
@@ -245,6 +245,31 @@ struct dp_backend {
 	__u8 family;
 	__u8 state;    /* 0: active, as Cilium numbers them; | DP_BACKEND_LOCAL */
 	__u32 service; /* id of the service it belongs to; 0: free */
+};
+
+/* ---- sockets ----------------------------------------------------------- */
+
+/* A socket that has asked for a service, and the back end that it got. */
+#define DP_SOCKET_BACK 0  /* key: the back end's address; value: the service's */
+#define DP_SOCKET_FORTH 1 /* of one that is not connected: the other way round */
+
+struct dp_socket_key {
+	__u64 cookie;
+	union dp_ip ip;
+	__be16 port;
+	__u8 proto;
+	__u8 family;
+	__u32 way; /* DP_SOCKET_* */
+};
+
+struct dp_socket {
+	union dp_ip ip;
+	__be16 port;
+	__u16 pad;
+	__u32 service;
+	__u32 backend;
+	__u32 pad2;
+	__u64 netns; /* cookie of the network namespace that it lives in */
 };
 
 /* ---- flows ------------------------------------------------------------- */
@@ -424,6 +449,8 @@ DP_ASSERT_SIZE(dp_affinity, 16);
 DP_ASSERT_SIZE(dp_source_key, 32);
 DP_ASSERT_SIZE(dp_uplink, 20);
 DP_ASSERT_SIZE(dp_backend, 24);
+DP_ASSERT_SIZE(dp_socket_key, 32);
+DP_ASSERT_SIZE(dp_socket, 40);
 DP_ASSERT_SIZE(dp_flow4_key, 20);
 DP_ASSERT_SIZE(dp_flow6_key, 44);
 DP_ASSERT_SIZE(dp_flow, 120);

@@ -18,6 +18,12 @@ const volatile __u32 cfg_neigh = 0;
 const volatile __u32 cfg_snat_first = 32768;
 const volatile __u32 cfg_snat_last = 65535;
 
+/* At the socket. 1: a program can say which error a call ends with. */
+const volatile __u32 cfg_retval = 0;
+
+/* The network namespace (its cookie) whose addresses are this host's. */
+const volatile __u64 cfg_netns = 0;
+
 /* Timeouts in seconds: Cilium's defaults (bpf-ct-timeout-*). */
 #define CT_TCP_ESTABLISHED 8000
 #define CT_TCP_SYN 60

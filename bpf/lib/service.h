@@ -61,24 +61,14 @@ static __always_inline int service_source_ok(const struct pkt *p, const struct d
 	return svc->flags & DP_SVC_SOURCES_DENY ? !found : found;
 }
 
-static __always_inline void affinity_key(const struct pkt *p, const struct dp_service *svc,
-					 struct dp_affinity_key *key)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	key->client = p->saddr;
-	key->service = svc->id;
-}
-
 /* Where the client was sent before; 0: nowhere, or that is not to have new flows. */
-static __always_inline u32 affinity_find(const struct pkt *p, const struct dp_service *svc,
-					 int local, u64 now)
+static __always_inline u32 affinity_find(const struct dp_affinity_key *key,
+					 const struct dp_service *svc, int outside, u64 now)
 {
-	struct dp_affinity_key key;
-	struct dp_affinity *a;
+	int local = svc->flags & (outside ? DP_SVC_EXT_LOCAL : DP_SVC_INT_LOCAL);
+	struct dp_affinity *a = bpf_map_lookup_elem(&affinity, key);
 	struct dp_backend *b;
 
-	affinity_key(p, svc, &key);
-	a = bpf_map_lookup_elem(&affinity, &key);
 	if (!a || (long)(now - a->seen) > (long)svc->affinity * cfg_hz)
 		return 0;
 	b = backend_get(a->backend);
@@ -89,37 +79,45 @@ static __always_inline u32 affinity_find(const struct pkt *p, const struct dp_se
 	return a->backend;
 }
 
-static __always_inline void affinity_set(const struct pkt *p, const struct dp_service *svc,
-					 u32 backend, u64 now)
+static __always_inline void affinity_set(const struct dp_affinity_key *key, u32 backend, u64 now)
 {
 	struct dp_affinity val = { .seen = now, .backend = backend };
-	struct dp_affinity_key key;
 
-	affinity_key(p, svc, &key);
-	bpf_map_update_elem(&affinity, &key, &val, BPF_ANY);
+	if (backend)
+		bpf_map_update_elem(&affinity, key, &val, BPF_ANY);
 }
 
-/* A back end for a new flow; its number, 0: there is none. outside: the client is. */
-static __always_inline u32 service_choose(const struct pkt *p, const struct dp_service *svc,
-					  int outside, u64 now)
+/* A back end by a hash; its number, 0: there is none. outside: the client is. */
+static __always_inline u32 service_pick(const struct dp_service *svc, int outside, u32 hash)
 {
 	int local = svc->flags & (outside ? DP_SVC_EXT_LOCAL : DP_SVC_INT_LOCAL);
 	u32 n = local ? svc->local_nslots : svc->nslots, slot, *id;
 
 	if (!n)
 		return 0;
-	if (svc->affinity) {
-		slot = affinity_find(p, svc, local, now);
-		if (slot)
-			return slot;
-	}
-	if (svc->alg == DP_ALG_MAGLEV)
-		slot = flow_hash(p, svc->affinity);
-	else
-		slot = bpf_get_prandom_u32();
-	slot = (local ? svc->local_table : svc->table) + slot % n;
+	if (svc->alg != DP_ALG_MAGLEV)
+		hash = bpf_get_prandom_u32();
+	slot = (local ? svc->local_table : svc->table) + hash % n;
 	id = bpf_map_lookup_elem(&slots, &slot);
-	if (id && svc->affinity)
-		affinity_set(p, svc, *id, now);
 	return id ? *id : 0;
+}
+
+/* The same for a new flow, or the one that its client has. */
+static __always_inline u32 service_choose(const struct pkt *p, const struct dp_service *svc,
+					  int outside, u64 now)
+{
+	struct dp_affinity_key key;
+	u32 id;
+
+	if (!svc->affinity)
+		return service_pick(svc, outside, svc->alg == DP_ALG_MAGLEV ? flow_hash(p, 0) : 0);
+	__builtin_memset(&key, 0, sizeof(key));
+	key.client = p->saddr;
+	key.service = svc->id;
+	id = affinity_find(&key, svc, outside, now);
+	if (id)
+		return id;
+	id = service_pick(svc, outside, svc->alg == DP_ALG_MAGLEV ? flow_hash(p, 1) : 0);
+	affinity_set(&key, id, now);
+	return id;
 }

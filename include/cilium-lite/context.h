@@ -140,6 +140,8 @@ struct clite_status {
 	uint32_t flows6_max;
 	uint32_t devices;	 /**< uplinks attached with clite_device_attach() */
 	uint32_t neigh;		 /**< 1 if CLITE_OPEN_NEIGH */
+	uint32_t cgroups;	 /**< attached with clite_cgroup_attach() */
+	uint32_t reserved;
 };
 
 /** Ask an instance how it is.

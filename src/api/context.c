@@ -287,7 +287,7 @@ struct clite_ctx *clite_close(struct clite_ctx *ctx)
 		state_clear(&ctx->st);
 		/* In a child the attachments are the parent's. */
 		if (ctx->pid != getpid())
-			ctx->dp->nlinks = 0;
+			ctx->dp->nlinks = ctx->dp->ncgroup_links = 0;
 		dp_close(ctx->dp);
 	}
 	closep(&ctx->epoll_fd);
@@ -310,6 +310,8 @@ int clite_destroy(struct clite_ctx *ctx)
 	}
 	for (size_t i = 0; i < ctx->st.ndevices; i++)
 		uplink_detach(ctx->dp, ctx->st.devices[i].ifindex);
+	for (size_t i = 0; i < ctx->st.ncgroups; i++)
+		dp_cgroup_detach(ctx->dp, ctx->st.cgroups[i].id);
 	subscriptions_orphan(ctx);
 	r = dp_destroy(ctx->dp, &ctx->err);
 	if (r)
@@ -380,6 +382,7 @@ int clite_status(struct clite_ctx *ctx, const struct clite_status **ret)
 		.flows6_max = ctx->dp->map_max[MAP_FLOW6],
 		.devices = ctx->st.ndevices,
 		.neigh = !!(ctx->dp->control->flags & DP_CONTROL_NEIGH),
+		.cgroups = ctx->st.ncgroups,
 	};
 	for (size_t i = 0; i < ctx->st.ids.n; i++)
 		if (ctx->st.ids.v[i]->id >= 256)

@@ -31,6 +31,8 @@ enum dp_map {
 	MAP_METRICS,
 	MAP_PROGRAMS,
 	MAP_STORE,
+	MAP_ALWAYS_, /* what follows comes with the programs that use it: objects.c */
+	MAP_SOCKETS = MAP_ALWAYS_,
 	MAP_COUNT_,
 };
 
@@ -42,7 +44,23 @@ enum dp_prog {
 	PROG_SLOW,
 	PROG_CLOCK,
 	PROG_ALWAYS_, /* what follows is loaded when it is first needed: objects.c */
-	PROG_COUNT_ = PROG_ALWAYS_,
+
+	/* on cgroups, in the order in which they are attached: what translates back first */
+	PROG_SOCK_FIRST = PROG_ALWAYS_,
+	PROG_SOCK_GETPEERNAME4 = PROG_SOCK_FIRST,
+	PROG_SOCK_GETPEERNAME6,
+	PROG_SOCK_RECVMSG4,
+	PROG_SOCK_RECVMSG6,
+	PROG_SOCK_RELEASE,
+	PROG_SOCK_POST_BIND4,
+	PROG_SOCK_POST_BIND6,
+	PROG_SOCK_SENDMSG4,
+	PROG_SOCK_SENDMSG6,
+	PROG_SOCK_CONNECT4,
+	PROG_SOCK_CONNECT6,
+	PROG_SOCK_LAST = PROG_SOCK_CONNECT6,
+
+	PROG_COUNT_,
 };
 
 /* An element of an array map of __u32: the kernel rounds it up to eight. */
@@ -57,6 +75,13 @@ struct dp_link {
 	uint32_t ifindex;
 	enum dp_prog prog;
 	int fd; /* -1: clsact */
+};
+
+/* The same on a cgroup. */
+struct dp_cgroup_link {
+	uint64_t id;
+	enum dp_prog prog;
+	int fd;
 };
 
 struct dp {
@@ -82,6 +107,8 @@ struct dp {
 
 	struct dp_link *links; /* ephemeral only */
 	size_t nlinks, links_cap;
+	struct dp_cgroup_link *cgroup_links; /* ephemeral only */
+	size_t ncgroup_links, cgroup_links_cap;
 };
 
 struct dp_params {
@@ -115,7 +142,10 @@ struct bpf_object;
 /* Before an object is loaded: its maps are those of the instance. -ENOENT for one that
  * the instance does not have. */
 int dp_object_share(struct dp *dp, struct bpf_object *obj);
-/* After that: programs first to last (PROG_*) become the instance's. */
+/* Has this process, or another one, loaded programs first to last (PROG_*)? Then they and
+ * the maps that came with them are the instance's, for this process too. */
+bool dp_object_find(struct dp *dp, enum dp_prog first, enum dp_prog last);
+/* After the load: they become so. */
 int dp_object_take(struct dp *dp, struct bpf_object *obj, enum dp_prog first, enum dp_prog last,
 		   struct errtext *err);
 
@@ -126,6 +156,12 @@ int dp_detach(struct dp *dp, enum dp_prog prog, uint32_t ifindex);
 bool dp_attached(struct dp *dp, enum dp_prog prog, uint32_t ifindex);
 bool dp_have_tcx(void);
 
+/* cgroups.c */
+void dp_cgroup_detach(struct dp *dp, uint64_t id);
+
+/* sockets.c */
+bool dp_have_destroy(void);
+
 /* maps.c: errors name the map and its size */
 const char *dp_map_name(enum dp_map map);
 const char *dp_prog_name(enum dp_prog prog);
@@ -133,6 +169,8 @@ int dp_update(struct dp *dp, enum dp_map map, const void *key, const void *value
 	      struct errtext *err);
 int dp_delete(struct dp *dp, enum dp_map map, const void *key); /* -ENOENT is 0 */
 int dp_lookup(struct dp *dp, enum dp_map map, const void *key, void *value);
+/* Is a map there that not every instance has? */
+bool dp_map_find(struct dp *dp, enum dp_map map);
 /* Many at once; on failure what was written is taken back where it was new. */
 int dp_update_batch(struct dp *dp, enum dp_map map, const void *keys, const void *values, size_t n,
 		    struct errtext *err);
@@ -159,6 +197,7 @@ enum store_kind {
 	STORE_SETTINGS, /* the one */
 	STORE_MASQUERADE, /* the one; none: nothing is masqueraded */
 	STORE_IMPORT,	/* which services an import brought */
+	STORE_CGROUP,
 };
 int store_put(struct dp *dp, enum store_kind kind, uint32_t id, const void *data, size_t len,
 	      struct errtext *err);
@@ -205,3 +244,4 @@ size_t probe_all(struct probe_result ret[PROBE_MAX]);
 /* -CLITE_EUNSUPPORTED with the first required feature that is not there; 0: all are. */
 int probe_missing(struct errtext *err);
 int probe_capabilities(struct errtext *err); /* -EPERM, with what is missing */
+bool dp_have_retval(void); /* programs of cgroups can set the errno of a call */

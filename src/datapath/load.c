@@ -103,7 +103,7 @@ static void unmap_memory(struct dp *dp, enum dp_map map, void *p, size_t size)
 
 static int dp_map_all(struct dp *dp)
 {
-	for (int i = 0; i < MAP_COUNT_; i++) {
+	for (int i = 0; i < MAP_ALWAYS_; i++) {
 		struct bpf_map_info info = {};
 		__u32 len = sizeof(info);
 
@@ -133,6 +133,8 @@ struct dp *dp_close(struct dp *dp)
 	if (!dp->path)
 		while (dp->nlinks)
 			dp_detach(dp, dp->links[0].prog, dp->links[0].ifindex);
+	while (dp->ncgroup_links)
+		dp_cgroup_detach(dp, dp->cgroup_links[0].id);
 	unmap_memory(dp, MAP_CONTROL, dp->control, sizeof(*dp->control));
 	unmap_memory(dp, MAP_ENDPOINTS, dp->eps, sizeof(*dp->eps));
 	unmap_memory(dp, MAP_POLICIES, dp->policies, sizeof(*dp->policies));
@@ -147,6 +149,7 @@ struct dp *dp_close(struct dp *dp)
 	closep(&dp->sync_fd);
 	closep(&dp->lock_fd);
 	free(dp->links);
+	free(dp->cgroup_links);
 	free(dp->name);
 	free(dp->path);
 	free(dp);
@@ -307,7 +310,7 @@ static int load_skeleton(struct endpoint_bpf *skel, const struct dp_params *p, s
 
 static int take_fds(struct endpoint_bpf *skel, struct dp *dp)
 {
-	for (int i = 0; i < MAP_COUNT_; i++) {
+	for (int i = 0; i < MAP_ALWAYS_; i++) {
 		struct bpf_map *m = bpf_object__find_map_by_name(skel->obj, dp_map_name(i));
 
 		dp->map_fd[i] = m ? fcntl(bpf_map__fd(m), F_DUPFD_CLOEXEC, 3) : -1;
@@ -328,7 +331,7 @@ static int take_fds(struct endpoint_bpf *skel, struct dp *dp)
 
 static int pin_all(struct dp *dp, const char *path)
 {
-	for (int i = 0; i < MAP_COUNT_; i++) {
+	for (int i = 0; i < MAP_ALWAYS_; i++) {
 		_cleanup_free_ char *pin = format("%s/maps/%s", path, dp_map_name(i));
 
 		if (!pin || bpf_obj_pin(dp->map_fd[i], pin) < 0)
@@ -421,7 +424,7 @@ fail:
 
 static int open_pins(struct dp *dp)
 {
-	for (int i = 0; i < MAP_COUNT_; i++) {
+	for (int i = 0; i < MAP_ALWAYS_; i++) {
 		_cleanup_free_ char *pin = format("%s/maps/%s", dp->path, dp_map_name(i));
 
 		dp->map_fd[i] = pin ? bpf_obj_get(pin) : -1;

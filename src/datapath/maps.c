@@ -19,7 +19,7 @@ static const char *const map_names[MAP_COUNT_] = {
 	[MAP_FLOW6] = "flow6",		[MAP_FRAGS] = "frags",
 	[MAP_RINGS] = "rings",		[MAP_LOST] = "lost",
 	[MAP_METRICS] = "metrics",	[MAP_PROGRAMS] = "programs",
-	[MAP_STORE] = "store",
+	[MAP_STORE] = "store",		[MAP_SOCKETS] = "sockets",
 };
 
 static const char *const prog_names[PROG_COUNT_] = {
@@ -29,6 +29,17 @@ static const char *const prog_names[PROG_COUNT_] = {
 	[PROG_TO_NETDEV] = "to_netdev",
 	[PROG_SLOW] = "slow",
 	[PROG_CLOCK] = "clock",
+	[PROG_SOCK_GETPEERNAME4] = "sock_getpeername4",
+	[PROG_SOCK_GETPEERNAME6] = "sock_getpeername6",
+	[PROG_SOCK_RECVMSG4] = "sock_recvmsg4",
+	[PROG_SOCK_RECVMSG6] = "sock_recvmsg6",
+	[PROG_SOCK_RELEASE] = "sock_release",
+	[PROG_SOCK_POST_BIND4] = "sock_post_bind4",
+	[PROG_SOCK_POST_BIND6] = "sock_post_bind6",
+	[PROG_SOCK_SENDMSG4] = "sock_sendmsg4",
+	[PROG_SOCK_SENDMSG6] = "sock_sendmsg6",
+	[PROG_SOCK_CONNECT4] = "sock_connect4",
+	[PROG_SOCK_CONNECT6] = "sock_connect6",
 };
 
 const char *dp_map_name(enum dp_map map)
@@ -39,6 +50,24 @@ const char *dp_map_name(enum dp_map map)
 const char *dp_prog_name(enum dp_prog prog)
 {
 	return prog_names[prog];
+}
+
+bool dp_map_find(struct dp *dp, enum dp_map map)
+{
+	_cleanup_free_ char *pin = NULL;
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	if (dp->map_fd[map] >= 0)
+		return true;
+	if (!dp->path || asprintf(&pin, "%s/maps/%s", dp->path, map_names[map]) < 0)
+		return false;
+	dp->map_fd[map] = bpf_obj_get(pin);
+	if (dp->map_fd[map] < 0)
+		return false;
+	if (!bpf_obj_get_info_by_fd(dp->map_fd[map], &info, &len))
+		dp->map_max[map] = info.max_entries;
+	return true;
 }
 
 static int map_error(struct dp *dp, enum dp_map map, int code, struct errtext *err)
@@ -175,7 +204,8 @@ uint64_t dp_map_bytes(struct dp *dp)
 	uint64_t sum = 0;
 
 	for (int i = 0; i < MAP_COUNT_; i++)
-		sum += fd_bytes(dp->map_fd[i]);
+		if (i < MAP_ALWAYS_ || dp_map_find(dp, i))
+			sum += fd_bytes(dp->map_fd[i]);
 	return sum;
 }
 

@@ -79,6 +79,22 @@ static int probe_loop(void)
 		       -EOPNOTSUPP;
 }
 
+bool dp_have_retval(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, NULL) ==
+	       1;
+}
+
+static int probe_retval(void)
+{
+	return dp_have_retval() ? 0 : -EOPNOTSUPP;
+}
+
+static int probe_destroy(void)
+{
+	return dp_have_destroy() ? 0 : -EOPNOTSUPP;
+}
+
 static int probe_tcx(void)
 {
 	return dp_have_tcx() ? 0 : -EOPNOTSUPP;
@@ -99,6 +115,8 @@ static const struct {
 	{ "redirect-peer", true, probe_redirect_peer, "delivery into a namespace", "Linux 5.10 has it" },
 	{ "redirect-neigh", true, probe_redirect_neigh, "delivery by neighbour", "Linux 5.10 has it" },
 	{ "tcx", false, probe_tcx, "attachment by links", "clsact filters are used instead; Linux 6.6 has it" },
+	{ "set-retval", false, probe_retval, "errors of calls that ask for a service nobody serves", "they say \"Operation not permitted\" instead; Linux 6.1 has it" },
+	{ "udp-destroy", false, probe_destroy, "ending UDP sockets to removed back ends", "they stay; CONFIG_INET_UDP_DIAG and CONFIG_INET_DIAG_DESTROY bring it" },
 };
 
 size_t probe_all(struct probe_result ret[PROBE_MAX])

@@ -193,6 +193,10 @@ int state_repair(struct state *st, struct errtext *err)
 		r = services_restore(st);
 	if (!r)
 		r = masquerade_apply(st, &st->masquerade, err);
+	if (!r)
+		r = cgroups_restore(st, err);
+	if (!r)
+		sockets_end(st);
 	if (r && err && !err->text)
 		err_set(err, -r, "cannot repair the maps: %s", strerror(-r));
 	return r;

@@ -127,18 +127,23 @@ static void backend_write(struct state *st, const struct service *s, const struc
 	__atomic_store_n(&d->service, s->id, __ATOMIC_RELEASE);
 }
 
-/* Those of one list that are not in the other. */
-static void backends_free(struct state *st, const struct service *from, const struct service *except)
+/* Those of one list that are not in the other. Was there any? */
+static bool backends_free(struct state *st, const struct service *from, const struct service *except)
 {
+	bool any = false;
+
 	for (size_t i = 0; from && i < from->nbackends; i++) {
 		bool kept = false;
 
 		for (size_t j = 0; except && !kept && j < except->nbackends; j++)
 			kept = except->backends[j].id == from->backends[i].id;
-		if (!kept)
-			__atomic_store_n(&st->dp->backends[from->backends[i].id].service, 0,
-					 __ATOMIC_RELEASE);
+		if (kept)
+			continue;
+		any = true;
+		__atomic_store_n(&st->dp->backends[from->backends[i].id].service, 0,
+				 __ATOMIC_RELEASE);
 	}
+	return any;
 }
 
 static void slots_mark(struct state *st, const struct slots *s, bool used)
@@ -443,6 +448,7 @@ static int service_put(struct state *st, struct service *s, struct service *old,
 		       struct errtext *err)
 {
 	int r = service_prepare(st, s, old, err);
+	bool gone;
 
 	if (!r)
 		r = service_switch(st, s, old, err);
@@ -451,13 +457,15 @@ static int service_put(struct state *st, struct service *s, struct service *old,
 		service_free(s);
 		return r;
 	}
-	backends_free(st, old, s);
+	gone = backends_free(st, old, s);
 	__atomic_store_n(&st->dp->service_gens[s->id].v, s->gen, __ATOMIC_RELEASE);
 	if (old) {
 		/* Nobody may choose from the old slots when they are given to others. */
 		dp_synchronize(st->dp);
 		tables_give_back(st, old);
 		sources_erase(st, old);
+		if (gone && s->protocol == IPPROTO_UDP)
+			sockets_end(st);
 	} else {
 		/* Flows to its address went somewhere else until now. */
 		outside_changed(st);
@@ -516,6 +524,8 @@ int service_remove(struct state *st, uint32_t id, struct errtext *err)
 	sources_erase(st, s);
 	if (id < st->service_free)
 		st->service_free = id;
+	if (s->protocol == IPPROTO_UDP)
+		sockets_end(st);
 	for (size_t i = 0; i < st->nservices; i++)
 		if (st->services[i] == s) {
 			memmove(&st->services[i], &st->services[i + 1],

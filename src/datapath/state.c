@@ -41,6 +41,9 @@ void state_clear(struct state *st)
 	free(st->devices);
 	free(st->slots_used);
 	free(st->masquerade.exclude);
+	for (size_t i = 0; i < st->ncgroups; i++)
+		free(st->cgroups[i].path);
+	free(st->cgroups);
 	identities_clear(&st->ids);
 	*st = (struct state){ .dp = st->dp };
 }
@@ -142,6 +145,8 @@ static int load_one(enum store_kind kind, uint32_t id, const char *data, size_t 
 			return -ENOMEM;
 		l->st->devices[l->st->ndevices++].ifindex = id;
 		return 0;
+	case STORE_CGROUP:
+		return cgroup_load(l->st, id, data, len);
 	case STORE_SETTINGS:
 		if (len != sizeof(l->st->settings))
 			return -EBADMSG;

@@ -83,6 +83,13 @@ struct device {
 	uint32_t ifindex;
 };
 
+/* One whose sockets find services. */
+struct cgroup {
+	uint32_t number; /* in the store */
+	uint64_t id;	 /* the kernel's: inode number of its directory */
+	char *path;
+};
+
 /* A compiled policy in the kernel, shared by all endpoints with its rule set. */
 struct table {
 	uint32_t number;
@@ -114,6 +121,8 @@ struct state {
 	size_t nuser, user_cap;
 	struct device *devices;
 	size_t ndevices, devices_cap;
+	struct cgroup *cgroups;
+	size_t ncgroups, cgroups_cap;
 
 	struct table **tables;
 	size_t ntables, tables_cap;
@@ -193,6 +202,15 @@ int endpoint_restore(struct state *st, const struct endpoint *e, struct errtext 
 int device_add(struct state *st, uint32_t ifindex, struct errtext *err);
 void uplink_detach(struct dp *dp, uint32_t ifindex);
 int device_remove(struct state *st, uint32_t ifindex, struct errtext *err);
+
+/* cgroups.c */
+int cgroup_add(struct state *st, const char *path, struct errtext *err);
+int cgroup_remove(struct state *st, const char *path, struct errtext *err);
+int cgroup_load(struct state *st, uint32_t number, const char *data, size_t len);
+int cgroups_restore(struct state *st, struct errtext *err);
+
+/* sockets.c: end connected UDP sockets whose back end is not there any more */
+void sockets_end(struct state *st);
 
 /* commit.c */
 /* Put a whole new list of policies (sorted by name) into force, or nothing. New

@@ -84,8 +84,10 @@ static uint32_t number_free(const struct state *st)
 				used[ep->slot[s].ingress] = true;
 		}
 	}
+	/* One that nobody names may be a killed writer's, with entries of its own: repair
+	 * clears those of all numbers that are not given out again. */
 	for (uint32_t i = 1; i < max; i++)
-		if (!used[i])
+		if (!used[i] && !st->dp->policies[i].nports)
 			return i;
 	return 0;
 }

@@ -42,6 +42,7 @@ static char bpffs[64]; /* of this process alone */
 		return 0;                                    \
 	}
 CALLBACK(on_counter, clite_counter_info)
+CALLBACK(on_cgroup, clite_cgroup_info)
 CALLBACK(on_ct, clite_ct_info)
 CALLBACK(on_endpoint, clite_endpoint_info)
 CALLBACK(on_event, clite_event)
@@ -117,6 +118,9 @@ CALL(call_fd, clite_fd(ctx))
 CALL(call_dispatch, clite_dispatch(ctx, 0))
 CALL(call_device_attach, clite_device_attach(ctx, "lo"))
 CALL(call_device_detach, clite_device_detach(ctx, "lo"))
+CALL(call_cgroup_attach, clite_cgroup_attach(ctx, "/"))
+CALL(call_cgroup_detach, clite_cgroup_detach(ctx, "/"))
+CALL(call_cgroup_list, clite_cgroup_list(ctx, on_cgroup, NULL))
 CALL(call_conntrack_list, clite_conntrack_list(ctx, on_ct, NULL))
 CALL(call_conntrack_flush, clite_conntrack_flush(ctx, 0))
 CALL_RET(call_endpoint_add, uint32_t, UNTOUCHED_ID,
@@ -183,6 +187,9 @@ static const struct {
 	ROW(dispatch),
 	ROW(device_attach),
 	ROW(device_detach),
+	ROW(cgroup_attach),
+	ROW(cgroup_detach),
+	ROW(cgroup_list),
 	ROW(conntrack_list),
 	ROW(conntrack_flush),
 	ROW(endpoint_add),
@@ -549,6 +556,9 @@ START_TEST(null_arguments)
 	ck_assert_int_eq(clite_counter_list(ctx, NULL, NULL), -EINVAL);
 	ck_assert_int_eq(clite_device_attach(ctx, NULL), -EINVAL);
 	ck_assert_int_eq(clite_device_detach(ctx, NULL), -EINVAL);
+	ck_assert_int_eq(clite_cgroup_attach(ctx, NULL), -EINVAL);
+	ck_assert_int_eq(clite_cgroup_detach(ctx, NULL), -EINVAL);
+	ck_assert_int_eq(clite_cgroup_list(ctx, NULL, NULL), -EINVAL);
 	ck_assert_int_eq(clite_conntrack_list(ctx, NULL, NULL), -EINVAL);
 	ck_assert_int_eq(clite_endpoint_add(ctx, NULL, &endpoint_opts, &id), -EINVAL);
 	ck_assert_int_eq(clite_endpoint_add(ctx, "host", NULL, &id), -EINVAL);
@@ -1097,6 +1107,17 @@ START_TEST(devices)
 }
 END_TEST
 
+/* Attached ones are in tests/integration. */
+START_TEST(cgroups)
+{
+	ck_assert_error(clite_cgroup_attach(ctx, "/nothing"), ENOENT, "/nothing");
+	ck_assert_error(clite_cgroup_attach(ctx, "/dev/null"), ENOTDIR, "/dev/null");
+	ck_assert_error(clite_cgroup_attach(ctx, "/proc"), EINVAL, "version 2");
+	ck_assert_error(clite_cgroup_detach(ctx, "/nothing"), ENOENT, "/nothing");
+	ck_assert_int_eq(clite_cgroup_list(ctx, on_cgroup, NULL), 0);
+}
+END_TEST
+
 /* ---- policies ------------------------------------------------------------------------ */
 
 /* Put a policy of one rule that is wrong. */
@@ -1616,7 +1637,7 @@ static Suite *suite(bool root)
 	tcase_add_checked_fixture(t, setup, teardown);
 	ADD(t, status_of_an_ephemeral_instance, null_arguments, destroyed_context, forked_context,
 	    any_order_of_release, two_contexts_side_by_side, sys_fds, endpoint_arguments,
-	    endpoint_short_options, endpoint_life, identities, ipcache, devices, policy_arguments,
+	    endpoint_short_options, endpoint_life, identities, ipcache, devices, cgroups, policy_arguments,
 	    policy_life, transaction, import, service_arguments, service_life, subscribe_arguments,
 	    subscriber_slots, dispatch, unsubscribe_in_callback, event_of_another_size, conntrack);
 #ifdef HAVE_YAML

@@ -100,3 +100,4 @@ void bench_scale(void);
 void bench_services(void);
 void print_rss(const char *instance); /* of this process, which opens it */
 void bench_events(void);
+void bench_sock(void);

@@ -146,6 +146,7 @@ static const struct group {
 	{ "packet/", bench_packets },
 	{ "net/", bench_network },
 	{ "event/", bench_events },
+	{ "socket/", bench_sock },
 	{ "control/", bench_control },
 	{ "many/", bench_many },
 	{ "scale/", bench_scale },

@@ -15,6 +15,12 @@ net.py capture DEVICE ADDRESS
                         print each frame from the address: protocol, port, length
 net.py tap DEVICE NETNS INSIDE
                         join a tap in this namespace and one in another
+net.py sock HOW ADDRESS ask by one socket: print who answers, who the other end is by
+                        getpeername() or recvfrom(), and who it really is
+net.py hold ADDRESS     keep sockets that ask; again with each SIGUSR1; tell when one is ended
+net.py bind ADDRESS     bind to it, and tell how it went
+
+--cgroup DIR --uid N    first go into a cgroup, and become a user
 """
 import argparse
 import ctypes
@@ -37,6 +43,13 @@ def family_of(address):
 
 def plain(address):
     return address.replace("::ffff:", "").split("%")[0]
+
+
+def enter_netns(path):
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open(path, "rb") as netns:
+        if libc.setns(netns.fileno(), 0x40000000):
+            raise OSError(ctypes.get_errno(), "setns")
 
 
 # ---- serve --------------------------------------------------------------------
@@ -346,6 +359,131 @@ def capture(arguments):
             print(proto, port, len(frame), flush=True)
 
 
+# ---- sockets in a cgroup --------------------------------------------------------
+
+def end_text(end):
+    address = end[0].replace("::ffff:", "mapped:")
+    return f"[{address}]:{end[1]}" if ":" in address else f"{address}:{end[1]}"
+
+
+def real_peer(sock, kind):
+    """The other end as the kernel's table of sockets has it."""
+    six = sock.family == socket.AF_INET6
+    inode = str(os.fstat(sock.fileno()).st_ino)
+    with open(f"/proc/self/net/{kind}{6 if six else ''}", encoding="ascii") as table:
+        for line in table:
+            words = line.split()
+            if words[9] != inode:
+                continue
+            digits, port = words[2].split(":")
+            raw = b"".join(struct.pack("=I", int(digits[i:i + 8], 16))
+                           for i in range(0, len(digits), 8))
+            return end_text((socket.inet_ntop(sock.family, raw), int(port, 16)))
+    return "nothing"
+
+
+def ask_tcp(sock):
+    sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    text = b""
+    while b"\n" not in text.partition(b"\r\n\r\n")[2]:
+        part = sock.recv(4096)
+        if not part:
+            return "closed"
+        text += part
+    return text.partition(b"\r\n\r\n")[2].decode().split()[0]
+
+
+def open_socket(kind, address, timeout, netns=""):
+    """A socket, in another network namespace than its process if that is wanted."""
+    kinds = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+    if netns:
+        with open("/proc/self/ns/net", "rb") as own:
+            enter_netns(netns)
+            sock = socket.socket(family_of(address), kinds[kind])
+            enter_netns(f"/proc/self/fd/{own.fileno()}")
+    else:
+        sock = socket.socket(family_of(address), kinds[kind])
+    sock.settimeout(timeout)
+    return sock
+
+
+def sock_once(sock, how, end):
+    """One question; who answered, and who that was."""
+    if how == "send":
+        sock.sendto(b"?" * 64, end)
+        answer, source = sock.recvfrom(65535)
+        return answer.decode().split()[0], end_text(source)
+    if how == "tcp":
+        return ask_tcp(sock), end_text(sock.getpeername())
+    sock.send(b"?" * 64)
+    return sock.recv(65535).decode().split()[0], end_text(sock.getpeername())
+
+
+def sock(arguments):
+    kind = "tcp" if arguments.how == "tcp" else "udp"
+    end = (arguments.address, arguments.port or (80 if kind == "tcp" else 53))
+    try:
+        for _ in range(arguments.sockets):
+            with open_socket(kind, arguments.address, arguments.timeout) as s:
+                if arguments.how != "send":
+                    s.connect(end)
+                for _ in range(arguments.count):
+                    print(*sock_once(s, arguments.how, end), real_peer(s, kind), flush=True)
+    except OSError as e:
+        sys.exit(e.strerror or str(e))
+
+
+def hold(arguments):
+    """Sockets of each kind to the same service; what changes while they are held?"""
+    ends = {"tcp": (arguments.address, 80), "udp": (arguments.address, 53),
+            "send": (arguments.address, 53)}
+    asked = []
+    signal.signal(signal.SIGUSR1, lambda *_: asked.append(1))
+    socks = {how: open_socket("tcp" if how == "tcp" else "udp", arguments.address,
+                              arguments.timeout, arguments.netns) for how in ends}
+    poll = select.poll()
+    poll.register(socks["udp"], 0)
+    for how in ("tcp", "udp"):
+        socks[how].connect(ends[how])
+    asked.append(1)
+    for _ in until_terminated():
+        if asked:
+            for how, s in socks.items():
+                try:
+                    print(how, *sock_once(s, how, ends[how]), flush=True)
+                except OSError as e:
+                    print(how, e.strerror or e, flush=True)
+            asked.clear()
+            print("ready", flush=True)
+        if "udp" in socks and poll.poll(20):
+            error = socks["udp"].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            print("udp ended:", os.strerror(error), flush=True)
+            del socks["udp"]
+            poll = select.poll()
+        elif "udp" not in socks:
+            time.sleep(0.02)
+
+
+def bind(arguments):
+    with open_socket(arguments.kind, arguments.address, 1) as s:
+        s.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND
+        try:
+            s.bind((arguments.address, arguments.port))
+        except OSError as e:
+            sys.exit(e.strerror)
+    print("bound")
+
+
+def enter(arguments):
+    if arguments.cgroup:
+        with open(os.path.join(arguments.cgroup, "cgroup.procs"), "w", encoding="ascii") as procs:
+            procs.write("0")
+    if arguments.uid:
+        os.setgroups([])
+        os.setgid(arguments.uid)
+        os.setuid(arguments.uid)
+
+
 # ---- tap ----------------------------------------------------------------------
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
@@ -359,10 +497,7 @@ def make_tap(name):
 
 def tap(arguments):
     outer = make_tap(arguments.device)
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open(arguments.netns, "rb") as netns:
-        if libc.setns(netns.fileno(), 0x40000000):
-            raise OSError(ctypes.get_errno(), "setns")
+    enter_netns(arguments.netns)
     inner = make_tap(arguments.inside)
     other = {outer: inner, inner: outer}
     print("ready", flush=True)
@@ -379,6 +514,8 @@ def tap(arguments):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--cgroup", default="")
+    parser.add_argument("--uid", type=int, default=0)
     commands = parser.add_subparsers(required=True)
 
     def command(function, *positional, **options):
@@ -399,7 +536,11 @@ def main():
             allowed=53, source_port=4444, source_mac="")
     command(capture, "device", "address")
     command(tap, "device", "netns", "inside")
+    command(sock, "how", "address", port=0, timeout=5.0, count=1, sockets=1)
+    command(hold, "address", timeout=5.0, netns="")
+    command(bind, "address", port=8080, kind="tcp")
     arguments = parser.parse_args()
+    enter(arguments)
     arguments.run(arguments)
 
 

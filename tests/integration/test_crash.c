@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +27,7 @@ static struct workload blue = { .name = "blue", .number = 2 };
 static struct workload extra = { .name = "extra", .number = 3 };
 static int blue_fd;
 static const char *instance; /* the name of the one at hand */
+static char cgroups[] = "/run/cgroup-XXXXXX", cgroup[64];
 
 /* The story: what the process does, one change at a time, over and over. */
 
@@ -41,13 +44,17 @@ struct state {
 	size_t backends;	/* 0: no service */
 	bool extra;		/* the third endpoint is there */
 	bool audit;		/* what is denied passes */
+	bool cgroup;		/* its sockets find the service */
 };
 
 static const struct state story[] = {
-	{ NULL, 0, false, false }, { allow, 0, false, false }, { allow, 2, false, false },
-	{ deny, 2, false, false }, { deny, 2, false, true },   { deny, 2, true, true },
-	{ deny, 2, true, false },  { deny, 1, true, false },   { allow, 1, true, false },
-	{ NULL, 1, true, false },  { NULL, 1, false, false },
+	{ NULL, 0, false, false, false }, { allow, 0, false, false, false },
+	{ allow, 2, false, false, false }, { deny, 2, false, false, false },
+	{ deny, 2, false, true, false },   { deny, 2, true, true, false },
+	{ deny, 2, true, true, true },	   { deny, 2, true, false, true },
+	{ deny, 1, true, false, true },	   { allow, 1, true, false, true },
+	{ NULL, 1, true, false, true },	   { NULL, 1, true, false, false },
+	{ NULL, 1, false, false, false },
 };
 #define STATES (sizeof(story) / sizeof(story[0]))
 
@@ -85,6 +92,11 @@ static int audit_set(struct clite_ctx *ctx, bool on)
 	return clite_config_set(ctx, &c);
 }
 
+static int cgroup_set(struct clite_ctx *ctx, bool on)
+{
+	return on ? clite_cgroup_attach(ctx, cgroup) : clite_cgroup_detach(ctx, cgroup);
+}
+
 /* One change: from one state of the story to the next. */
 static int step(struct clite_ctx *ctx, const struct state *from, const struct state *to)
 {
@@ -94,6 +106,8 @@ static int step(struct clite_ctx *ctx, const struct state *from, const struct st
 		return service_set(ctx, to->backends);
 	if (from->audit != to->audit)
 		return audit_set(ctx, to->audit);
+	if (from->cgroup != to->cgroup)
+		return cgroup_set(ctx, to->cgroup);
 	return to->extra ? workload_add(ctx, &extra) : clite_endpoint_remove(ctx, extra.number);
 }
 
@@ -134,6 +148,15 @@ static int see_endpoint(const struct clite_endpoint_info *info, void *userdata)
 	return 0;
 }
 
+static int see_cgroup(const struct clite_cgroup_info *info, void *userdata)
+{
+	struct seen *s = userdata;
+
+	s->failures += s->state.cgroup || strcmp(info->path, cgroup);
+	s->state.cgroup = true;
+	return 0;
+}
+
 static struct seen look(struct clite_ctx *ctx)
 {
 	struct clite_config config = { .sz = sizeof(config) };
@@ -145,13 +168,14 @@ static struct seen look(struct clite_ctx *ctx)
 	ck_assert_int_ge(clite_policy_list(ctx, see_policy, &s), 0);
 	ck_assert_int_ge(clite_service_list(ctx, see_service, &s), 0);
 	ck_assert_int_ge(clite_endpoint_list(ctx, see_endpoint, &s), 2);
+	ck_assert_int_ge(clite_cgroup_list(ctx, see_cgroup, &s), 0);
 	return s;
 }
 
 static bool same(const struct state *a, const struct state *b)
 {
 	return a->policy == b->policy && a->backends == b->backends && a->extra == b->extra &&
-	       a->audit == b->audit;
+	       a->audit == b->audit && a->cgroup == b->cgroup;
 }
 
 static bool allows(const struct state *s)
@@ -288,6 +312,8 @@ static void rewind_story(struct clite_ctx *ctx, const struct state *from)
 		ck_assert_msg(!service_set(ctx, 0), "%s", clite_error(ctx));
 	if (from->extra)
 		ck_assert_msg(!clite_endpoint_remove(ctx, extra.number), "%s", clite_error(ctx));
+	if (from->cgroup)
+		ck_assert_msg(!cgroup_set(ctx, false), "%s", clite_error(ctx));
 	if (from->audit)
 		ck_assert_msg(!audit_set(ctx, false), "%s", clite_error(ctx));
 	/* Also when there was nothing to take back. */
@@ -305,9 +331,9 @@ static void check_after(const struct census *was, int round)
 
 	ck_assert_msg(!s.failures, "round %d, step %u: something is half", round, at);
 	ck_assert_msg(same(&s.state, &story[at % STATES]) || same(&s.state, &story[(at + 1) % STATES]),
-		      "round %d, step %u: policy %s, %zu back ends, %s, %s", round, at,
+		      "round %d, step %u: policy %s, %zu back ends, %s, %s, %s", round, at,
 		      s.state.policy ?: "none", s.state.backends, s.state.extra ? "extra" : "-",
-		      s.state.audit ? "audit" : "-");
+		      s.state.audit ? "audit" : "-", s.state.cgroup ? "cgroup" : "-");
 	ck_assert_msg(passes(ctx) == allows(&s.state), "round %d, step %u: %s, but it %s", round, at,
 		      allows(&s.state) ? "allowed" : "denied",
 		      allows(&s.state) ? "does not pass" : "passes");
@@ -353,6 +379,19 @@ START_TEST(crash_clsact)
 }
 END_TEST
 
+static void cgroup_remove(void)
+{
+	rmdir(cgroup);
+}
+
+static void cgroup_make(void)
+{
+	NEED(mkdtemp(cgroups) && !mount("none", cgroups, "cgroup2", 0, NULL), "cgroup2: %m");
+	snprintf(cgroup, sizeof(cgroup), "%s/clite-test.%d", cgroups, getpid());
+	NEED(!mkdir(cgroup, 0755), "%s: %m", cgroup);
+	atexit(cgroup_remove);
+}
+
 int main(void)
 {
 	Suite *s = suite_create("crash");
@@ -361,6 +400,7 @@ int main(void)
 	int failed;
 
 	stage_make();
+	cgroup_make();
 	workload_make(&red);
 	workload_make(&blue);
 	workload_make(&extra);

@@ -131,6 +131,16 @@ class RootTestCase(unittest.TestCase):
         self.stack.callback(run, "umount", folder)
         return folder
 
+    def cgroup(self):
+        """A mount of cgroup2, and a cgroup of its own there."""
+        folder = tempfile.mkdtemp(prefix=PREFIX)
+        self.stack.callback(os.rmdir, folder)
+        run("mount", "-t", "cgroup2", "none", folder)
+        self.stack.callback(run, "umount", folder)
+        cgroup = tempfile.mkdtemp(prefix="clite-test.", dir=folder)
+        self.stack.callback(os.rmdir, cgroup)
+        return folder, cgroup
+
     def context(self, *arguments, **options):
         """A context that is closed in the end; ephemeral unless told otherwise."""
         if not arguments:

@@ -203,6 +203,7 @@ class ContextTest(RootTestCase):
             ctx.status, ctx.destroy, ctx.fileno, ctx.dispatch, ctx.wait, ctx.transaction, ctx.events,
             lambda: ctx.name, lambda: ctx.counters, lambda: ctx.subscribe(print),
             lambda: ctx.attach_device("lo"), lambda: ctx.detach_device("lo"),
+            lambda: ctx.cgroups.attach("/"), lambda: ctx.cgroups.detach("/"), ctx.cgroups.list,
             lambda: ctx.prog_fd("from_endpoint"), lambda: ctx.map_fd("flow4"),
             lambda: ctx.endpoints.add("lo", ipv4="10.0.0.1"), lambda: ctx.endpoints.remove(1),
             lambda: ctx.endpoints[1], lambda: ctx.endpoints.find("x"), ctx.endpoints.list,
@@ -362,6 +363,32 @@ class ContextTest(RootTestCase):
         self.assertEqual(ctx.status().devices, 1)
         ctx.detach_device("uplink")
         self.assertRaises(cl.NotFound, ctx.detach_device, "uplink")
+
+    def test_cgroups(self):
+        ctx = self.context()
+        mount, above = self.cgroup()
+        inside = pathlib.Path(above, "inside")
+        inside.mkdir()
+        self.stack.callback(inside.rmdir)
+        self.assertRaises(cl.NotFound, ctx.cgroups.attach, inside / "nothing")
+        self.assertRaises(cl.InvalidArgument, ctx.cgroups.attach, "/proc")
+        self.assertRaises(cl.NotFound, ctx.cgroups.detach, inside)
+        ctx.cgroups.attach(inside)
+        self.assertRaises(cl.Exists, ctx.cgroups.attach, str(inside))
+        self.assertEqual(ctx.status().cgroups, 1)
+        [cgroup] = ctx.cgroups
+        self.assertEqual((cgroup.path, cgroup.id), (str(inside), inside.stat().st_ino))
+        self.assertTrue(cgroup.path.startswith(mount))
+        ctx.services.update("127.0.0.1", 81, backends=[("127.0.0.1", 82)])
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 82))
+            server.listen()
+            program = ("import socket, sys; open(sys.argv[1], 'w').write('0'); "
+                       "print(socket.create_connection(('127.0.0.1', 81)).getpeername())")
+            said = run(sys.executable, "-c", program, str(inside / "cgroup.procs")).stdout
+            self.assertEqual(said, "('127.0.0.1', 81)\n")
+        cgroup.detach()
+        self.assertEqual(len(ctx.cgroups), 0)
 
     def test_clsact(self):
         ctx = self.context(clsact=True)

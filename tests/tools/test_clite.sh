@@ -194,6 +194,11 @@ check "instance list" prints "NAME
 default" clite instance list
 check "instance list, JSON" json 'd[0]["name"]' default instance list
 
+check "cgroup attach: no cgroup" says 1 "'/proc' is no cgroup of version 2" clite cgroup attach /proc
+check "cgroup detach: none" says 3 "cgroup '/nothing' is not attached" clite cgroup detach /nothing
+check "cgroup list" heading "PATH ID" cgroup list
+check "cgroup list, JSON" prints "[]" clite -o json cgroup list
+
 check "endpoint add" prints "endpoint 1 added, identity 256" clite endpoint add red \
 	--ipv4 10.77.0.1 --ipv6 fd77::1 --name shop/red -l k8s:app=red
 check "endpoint add, JSON" json 'str(d).count("blue") > 0' True endpoint add blue \

@@ -54,6 +54,11 @@ _clite_argument() {
 	"identity get") words=$(_clite_names identity list) ;;
 	"service get" | "service delete" | "service rm") words=$(_clite_names service list) ;;
 	"instance delete" | "instance rm") words=$(_clite_names instance list) ;;
+	"cgroup attach")
+		compopt -o filenames
+		words=$(compgen -d -- "$cur")
+		;;
+	"cgroup detach") words=$(_clite_names cgroup list) ;;
 	"endpoint add" | "device attach" | "device detach") words=$(ls /sys/class/net) ;;
 	esac
 }

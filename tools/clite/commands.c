@@ -9,6 +9,7 @@ const struct group groups[] = {
 	{ "policy", "Who may talk to whom" },
 	{ "service", "Addresses in front of several back ends" },
 	{ "device", "Uplinks: devices to the world" },
+	{ "cgroup", "Processes that find services at the socket" },
 	{ "bpf", "Look into the kernel's maps" },
 	{ "bpf lb", "Load balancing" },
 	{ "bpf ct", "Connection tracking: the flow table" },
@@ -464,6 +465,37 @@ const struct command commands[] = {
 		.min_args = 1,
 		.max_args = 1,
 		.run = cmd_device_detach,
+	},
+	{
+		.path = "cgroup attach",
+		.args = "PATH",
+		.purpose = "Translate services at the sockets of a cgroup's processes",
+		.details =
+			"PATH is a directory of cgroup2. It holds for all processes in it and in\n"
+			"those below, in any network namespace, and for sockets made from now on:\n"
+			"connect() and sendto() go straight to a back end, getpeername() and\n"
+			"recvfrom() tell the service.",
+		.example = "clite cgroup attach /sys/fs/cgroup/system.slice",
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_cgroup_attach,
+	},
+	{
+		.path = "cgroup detach",
+		.args = "PATH",
+		.purpose = "Undo 'cgroup attach'",
+		.example = "clite cgroup detach /sys/fs/cgroup/system.slice",
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_cgroup_detach,
+	},
+	{
+		.path = "cgroup list",
+		.alias = "ls",
+		.args = "",
+		.purpose = "List the cgroups that are attached",
+		.example = "clite cgroup list",
+		.run = cmd_cgroup_list,
 	},
 	{
 		.path = "bpf lb list",

@@ -169,6 +169,7 @@ static void print_status(const struct clite_status *s, const struct counters *al
 	line(&t, "Policies:", s->policies);
 	line(&t, "Services:", s->services);
 	line(&t, "Uplinks:", s->devices);
+	line(&t, "Cgroups:", s->cgroups);
 	line(&t, "Subscribers:", s->subscribers);
 	table_cell(&t, "Map memory:");
 	table_cell(&t, "%.1f MB", (double)s->map_bytes / 1e6);
@@ -217,6 +218,7 @@ static json_t *status_json(const struct clite_status *s, const struct counters *
 	json_put_number(object, "policy-tables", s->policy_tables);
 	json_put_number(object, "services", s->services);
 	json_put_number(object, "devices", s->devices);
+	json_put_number(object, "cgroups", s->cgroups);
 	json_put_number(object, "subscribers", s->subscribers);
 	json_put_number(object, "map-bytes", s->map_bytes);
 	json_put_number(object, "flows4-max", s->flows4_max);

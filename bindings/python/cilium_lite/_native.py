@@ -197,6 +197,16 @@ class clite_status(Structure):
         ("flows6_max", c_uint32),
         ("devices", c_uint32),
         ("neigh", c_uint32),
+        ("cgroups", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class clite_cgroup_info(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("path", c_char_p),
+        ("id", c_uint64),
     ]
 
 
@@ -698,6 +708,10 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "clite_dispatch": (c_int, _ctx, c_uint32),
     "clite_device_attach": (c_int, _ctx, c_char_p),
     "clite_device_detach": (c_int, _ctx, c_char_p),
+    # cgroup.h
+    "clite_cgroup_attach": (c_int, _ctx, c_char_p),
+    "clite_cgroup_detach": (c_int, _ctx, c_char_p),
+    "clite_cgroup_list": (c_int, _ctx, list_callback(clite_cgroup_info), c_void_p),
     # endpoint.h
     "clite_endpoint_add": (c_int, _ctx, c_char_p, POINTER(clite_endpoint_opts),
                            POINTER(c_uint32)),

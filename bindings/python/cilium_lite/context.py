@@ -14,6 +14,7 @@ from . import _native
 from ._core import (Arena, Core, decode, encode, encode_optional, enumerated, named, release_context,
                     snapshot, unsigned, walk)
 from ._errors import failure, invalid
+from .cgroup import Cgroups
 from .conntrack import Conntrack
 from .endpoint import Endpoints
 from .enums import Aggregation, Direction, Enforcement, Protocol
@@ -48,6 +49,7 @@ class Status:
     flows6_max: int
     devices: int  # uplinks attached
     neigh: bool  # past the host's netfilter
+    cgroups: int  # attached
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,6 +278,11 @@ class Context:
     def services(self) -> Services:
         """Addresses in front of many back ends."""
         return Services(self)
+
+    @property
+    def cgroups(self) -> Cgroups:
+        """Cgroups whose processes find services at the socket."""
+        return Cgroups(self)
 
     @property
     def conntrack(self) -> Conntrack:
