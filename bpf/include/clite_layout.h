@@ -53,6 +53,18 @@ struct dp_control {
 	__u32 next_cidr;
 	__u32 next_rule;
 	__u32 next_service;
+	/* Source of outer packets (DP_MODE_IPIP); 0: what the routing table prefers, or,
+	 * where the kernel does not tell (before 6.7), own: the uplink's. vary: bits of
+	 * it, of IPv6 its last word, that are of the flow's hash. */
+	__be32 outer4;
+	__be32 outer4_vary;
+	__be32 own4;
+	__be32 outer6_vary;
+	union dp_ip outer6;
+	union dp_ip own6;
+	__be16 gue_port;
+	__u16 pad;
+	__u32 pad2;
 };
 
 /* Aggregation levels: numbers of Cilium's --monitor-aggregation. */
@@ -191,6 +203,11 @@ struct dp_service_key {
 #define DP_SVC_SOURCES 4      /* from outside: only from its prefixes in the sources map... */
 #define DP_SVC_SOURCES_DENY 8 /* ...or only from elsewhere */
 #define DP_SVC_REJECT 16      /* without a back end its packets are answered */
+/* How a packet gets to its back end. Translated at tc, or whole, in an outer packet,
+ * from the uplink it came in by: the back end answers the client itself. */
+#define DP_MODE_SNAT 0
+#define DP_MODE_IPIP 2 /* IPv4 in IPv4, IPv6 in IPv6 */
+#define DP_MODE_GUE 3  /* the same behind a UDP header: GUE, variant 1 */
 
 struct dp_service {
 	__u32 id;     /* 1 and up; index into the generations */
@@ -270,6 +287,72 @@ struct dp_socket {
 	__u32 backend;
 	__u32 pad2;
 	__u64 netns; /* cookie of the network namespace that it lives in */
+};
+
+/* ---- flows at XDP ------------------------------------------------------- */
+
+/* Where a flow to a service goes: a cache, of which each CPU has a part of its own.
+ * Losing an entry costs a look-up; the hash of the flow finds the same back end
+ * again unless the service has changed. */
+struct dp_cached {
+	__u8 proto; /* 0: free */
+	__u8 used;  /* found again since it was written, or looked at for eviction */
+	__u16 pad;
+	__u32 backend;
+	__u32 service;
+	__u32 gen; /* of the service, when the back end was chosen */
+	__u32 who; /* of the back end's address: numbers are used again */
+};
+
+struct dp_cache4 {
+	__be32 saddr;
+	__be32 daddr;
+	__u32 ports; /* as they lie in the packet */
+	struct dp_cached to;
+};
+
+struct dp_cache6 {
+	union dp_ip saddr;
+	union dp_ip daddr;
+	__u32 ports;
+	struct dp_cached to;
+	__u32 pad2[2];
+};
+
+/* Entries that one hash leads to: whole cache lines. */
+#define DP_WAYS4 4
+#define DP_WAYS6 2
+
+struct dp_set4 {
+	struct dp_cache4 way[DP_WAYS4];
+};
+
+struct dp_set6 {
+	struct dp_cache6 way[DP_WAYS6];
+};
+
+/* The way to a back end, by its number. Good for a second, and for one generation of
+ * the service. */
+struct dp_hop {
+	__u32 service;
+	__u32 gen;
+	__u32 resolved; /* jiffies */
+	__u32 ifindex;
+	union dp_ip src; /* of the outer packet */
+	union dp_ip dst;
+	__u8 dmac[6];
+	__u8 smac[6];
+	__u16 mtu; /* 0: not known */
+	__u8 mode; /* DP_MODE_* */
+	__u8 pad;
+};
+
+/* What one CPU has done in the second that began then. */
+struct dp_pace {
+	__u32 since; /* jiffies */
+	__u32 flows; /* new in the cache */
+	__u32 icmp;  /* errors sent */
+	__u32 pad;
 };
 
 /* ---- flows ------------------------------------------------------------- */
@@ -437,7 +520,7 @@ struct dp_store_value {
 #define DP_ASSERT_SIZE(type, size) \
 	_Static_assert(sizeof(struct type) == (size), #type " has another size")
 DP_ASSERT_SIZE(dp_slot, 24);
-DP_ASSERT_SIZE(dp_control, 40 + 24 * DP_SUBSCRIBERS + 16);
+DP_ASSERT_SIZE(dp_control, 40 + 24 * DP_SUBSCRIBERS + 16 + 56);
 DP_ASSERT_SIZE(dp_ep, 96);
 DP_ASSERT_SIZE(dp_addr_key, 20);
 DP_ASSERT_SIZE(dp_ipcache_key, 24);
@@ -451,6 +534,10 @@ DP_ASSERT_SIZE(dp_uplink, 20);
 DP_ASSERT_SIZE(dp_backend, 24);
 DP_ASSERT_SIZE(dp_socket_key, 32);
 DP_ASSERT_SIZE(dp_socket, 40);
+DP_ASSERT_SIZE(dp_backend, 24);
+DP_ASSERT_SIZE(dp_set4, 128);
+DP_ASSERT_SIZE(dp_set6, 128);
+DP_ASSERT_SIZE(dp_hop, 64);
 DP_ASSERT_SIZE(dp_flow4_key, 20);
 DP_ASSERT_SIZE(dp_flow6_key, 44);
 DP_ASSERT_SIZE(dp_flow, 120);

@@ -22,15 +22,6 @@ struct icmp_head {
 	__be32 mtu; /* of "fragmentation needed" and "too big" */
 };
 
-static __always_inline __sum16 sum_fold(s64 sum)
-{
-	u32 s = sum;
-
-	s = (s & 0xffff) + (s >> 16);
-	s = (s & 0xffff) + (s >> 16);
-	return ~s;
-}
-
 /* The headers of the packet that it is about; 0: it is none to quote. */
 static __always_inline u32 quote_len(const struct pkt *p)
 {

@@ -102,6 +102,10 @@ enum file_id {
 	FILE_ICMP,
 	FILE_NAT,
 	FILE_SNAT,
+	FILE_OUTER,
+	FILE_XDP,
+	FILE_HOP,
+	FILE_TOOBIG,
 };
 
 /* The value of a function that drops: remembers where. */
@@ -162,4 +166,12 @@ static __always_inline int is_icmp(const struct pkt *p)
 static __always_inline int is_multicast(const union dp_ip *ip, u8 family)
 {
 	return family == 4 ? ip->b[0] >= 224 : ip->b[0] == 0xff;
+}
+
+/* A sum of 16-bit words as it stands in a header. */
+static __always_inline u16 sum_fold(u32 s)
+{
+	s = (s & 0xffff) + (s >> 16);
+	s = (s & 0xffff) + (s >> 16);
+	return ~s;
 }

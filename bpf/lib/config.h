@@ -23,6 +23,17 @@ const volatile __u32 cfg_retval = 0;
 
 /* The network namespace (its cookie) whose addresses are this host's. */
 const volatile __u64 cfg_netns = 0;
+/* Sets of the flow cache at XDP for each CPU less one, a power of two less one, and for
+ * how many CPUs; the keys of its hash. */
+const volatile __u32 cfg_sets4_mask = 0;
+const volatile __u32 cfg_sets6_mask = 0;
+const volatile __u32 cfg_cache_cpus = 0;
+const volatile __u64 cfg_keys[12] = {};
+
+/* New flows that a CPU puts into that cache in a second, as Katran: those beyond are
+ * sent on all the same. ICMP errors that it sends in a second. */
+const volatile __u32 cfg_new_flows = 125000;
+#define ICMP_PACE 1000
 
 /* Timeouts in seconds: Cilium's defaults (bpf-ct-timeout-*). */
 #define CT_TCP_ESTABLISHED 8000

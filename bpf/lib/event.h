@@ -88,8 +88,7 @@ __noinline int event_send(struct dp_event_rec *rec, u32 aggregated)
 }
 
 /* What an event says of a packet that was not translated (yet). */
-static __always_inline void event_fill(struct dp_event_rec *rec, struct __sk_buff *skb,
-				       const struct pkt *p)
+static __always_inline void event_fill(struct dp_event_rec *rec, u32 len, const struct pkt *p)
 {
 	__builtin_memset(rec, 0, sizeof(*rec));
 	rec->time = bpf_ktime_get_boot_ns();
@@ -109,5 +108,5 @@ static __always_inline void event_fill(struct dp_event_rec *rec, struct __sk_buf
 	rec->saddr = p->saddr;
 	rec->daddr = p->daddr;
 	rec->ifindex = p->hook_ifindex;
-	rec->len = skb->len;
+	rec->len = len;
 }

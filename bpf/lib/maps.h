@@ -74,6 +74,14 @@ struct {
 MAP_HASH(lost, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, __u64, DP_SUBSCRIBERS);
 MAP_HASH(metrics, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, struct dp_counter, DP_METRICS);
 
+/* load balancing at XDP: only in the object that holds its programs */
+#ifdef CLITE_XDP
+MAP_MMAPABLE(cache4, struct dp_set4, 65536);
+MAP_MMAPABLE(cache6, struct dp_set6, 16384);
+MAP_MMAPABLE(hops, struct dp_hop, 65536);
+MAP_HASH(paces, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, struct dp_pace, 1);
+#endif
+
 /* the library's own: the programs never look at it */
 MAP_HASH(store, BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, struct dp_store_key, struct dp_store_value,
 	 262144);

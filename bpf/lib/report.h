@@ -50,7 +50,7 @@ __noinline int drop(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 di
 		rule_hit(dir == 2 ? s->r.egress_rule : s->r.ingress_rule, 1, skb->len);
 	if (!ctl || !ctl->slots)
 		return TC_ACT_SHOT;
-	event_fill(&s->rec, skb, &s->p);
+	event_fill(&s->rec, skb->len, &s->p);
 	event_sides(s);
 	s->rec.type = DP_EV_DROP;
 	s->rec.subtype = reason;
@@ -69,7 +69,7 @@ __noinline int event_verdicts(struct __sk_buff *skb, struct scratch *s)
 {
 	if (!s)
 		return 0;
-	event_fill(&s->rec, skb, &s->p);
+	event_fill(&s->rec, skb->len, &s->p);
 	event_sides(s);
 	s->rec.type = DP_EV_VERDICT;
 	if (s->src.egress) {
@@ -106,7 +106,7 @@ __noinline int event_trace(struct __sk_buff *skb, struct scratch *s, struct dp_f
 	if (!s || !f)
 		return 0;
 	rec = &s->rec;
-	event_fill(rec, skb, &s->p);
+	event_fill(rec, skb->len, &s->p);
 	rec->type = DP_EV_TRACE;
 	rec->reason = reason;
 	rec->src_ep = f->src_ep;

@@ -22,6 +22,7 @@ struct scratch {
 	struct ruling r;
 	struct dp_flow f;
 	struct dp_event_rec rec;
+	struct dp_hop hop; /* of an outer packet */
 	u32 epoch;
 	u32 reply;  /* the packet answers */
 	u32 reason; /* Cilium's trace reason */

@@ -87,19 +87,41 @@ static __always_inline void affinity_set(const struct dp_affinity_key *key, u32 
 		bpf_map_update_elem(&affinity, key, &val, BPF_ANY);
 }
 
-/* A back end by a hash; its number, 0: there is none. outside: the client is. */
+/* Are only back ends on this host wanted? outside: the client is. */
+static __always_inline int service_is_local(const struct dp_service *svc, int outside)
+{
+	return svc->flags & (outside ? DP_SVC_EXT_LOCAL : DP_SVC_INT_LOCAL);
+}
+
+static __always_inline u32 service_slots(const struct dp_service *svc, int outside)
+{
+	return service_is_local(svc, outside) ? svc->local_nslots : svc->nslots;
+}
+
+/* A back end by a hash; its number, 0: there is none. */
 static __always_inline u32 service_pick(const struct dp_service *svc, int outside, u32 hash)
 {
-	int local = svc->flags & (outside ? DP_SVC_EXT_LOCAL : DP_SVC_INT_LOCAL);
-	u32 n = local ? svc->local_nslots : svc->nslots, slot, *id;
+	u32 n = service_slots(svc, outside), slot, *id;
 
 	if (!n)
 		return 0;
-	if (svc->alg != DP_ALG_MAGLEV)
-		hash = bpf_get_prandom_u32();
-	slot = (local ? svc->local_table : svc->table) + hash % n;
+	slot = (service_is_local(svc, outside) ? svc->local_table : svc->table) + hash % n;
 	id = bpf_map_lookup_elem(&slots, &slot);
 	return id ? *id : 0;
+}
+
+/* Whatever the algorithm, by the hash of the flow: where an outer packet carries it all
+ * balancers of a group choose alike, and one that knows nothing of a flow sends it the right
+ * way. */
+static __always_inline u32 service_hash(const struct pkt *p, const struct dp_service *svc)
+{
+	return service_pick(svc, 1, flow_hash(p, svc->affinity));
+}
+
+/* What a new flow is sent by. */
+static __always_inline u32 service_number(const struct pkt *p, const struct dp_service *svc)
+{
+	return svc->alg == DP_ALG_MAGLEV ? flow_hash(p, svc->affinity) : bpf_get_prandom_u32();
 }
 
 /* The same for a new flow, or the one that its client has. */
@@ -110,14 +132,14 @@ static __always_inline u32 service_choose(const struct pkt *p, const struct dp_s
 	u32 id;
 
 	if (!svc->affinity)
-		return service_pick(svc, outside, svc->alg == DP_ALG_MAGLEV ? flow_hash(p, 0) : 0);
+		return service_pick(svc, outside, service_number(p, svc));
 	__builtin_memset(&key, 0, sizeof(key));
 	key.client = p->saddr;
 	key.service = svc->id;
 	id = affinity_find(&key, svc, outside, now);
 	if (id)
 		return id;
-	id = service_pick(svc, outside, svc->alg == DP_ALG_MAGLEV ? flow_hash(p, 1) : 0);
+	id = service_pick(svc, outside, service_number(p, svc));
 	affinity_set(&key, id, now);
 	return id;
 }

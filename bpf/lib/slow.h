@@ -7,6 +7,7 @@
 #include "deliver.h"
 #include "icmp.h"
 #include "nd.h"
+#include "outer.h"
 
 /* The entry of the other direction may have been evicted alone. */
 static __always_inline void pair_restore(struct scratch *s, const struct dp_flow *f, u32 hook)
@@ -217,6 +218,9 @@ static __always_inline int slow_path(struct __sk_buff *skb, struct scratch *s, u
 		return nd_packet(skb, &s->p, hook);
 	if (is_link_chatter(&s->p))
 		return ACT_CONSUMED;
+	ret = hook == HOOK_FROM_NETDEV ? outer(skb, s) : NEXT_ADMIT;
+	if (ret != NEXT_ADMIT)
+		return ret;
 	ret = classify(skb, s, hook);
 	if (ret == NEXT_ADMIT && hook == HOOK_TO_NETDEV)
 		return ACT_PASS; /* the host's own */

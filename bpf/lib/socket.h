@@ -168,6 +168,13 @@ static __always_inline struct dp_service *socket_service(const struct bpf_sock_a
 	return svc ? svc : bpf_map_lookup_elem(&services, &key);
 }
 
+static __always_inline u32 socket_hash(const struct dp_service *svc, u64 cookie)
+{
+	if (svc->alg != DP_ALG_MAGLEV)
+		return bpf_get_prandom_u32();
+	return mix(mix(svc->id, cookie), cookie >> 32);
+}
+
 /* A back end for a socket. The source port is not known yet: what Maglev hashes is the
  * socket. To affinity a client is a network namespace, as it is to Cilium: addresses are
  * not known yet either. */
@@ -179,7 +186,7 @@ static __always_inline u32 socket_choose(struct bpf_sock_addr *ctx, const struct
 	u32 id;
 
 	if (!svc->affinity)
-		return service_pick(svc, 0, mix(mix(svc->id, cookie), cookie >> 32));
+		return service_pick(svc, 0, socket_hash(svc, cookie));
 	now = bpf_jiffies64();
 	netns = bpf_get_netns_cookie(ctx);
 	__builtin_memset(&key, 0, sizeof(key));
@@ -190,7 +197,7 @@ static __always_inline u32 socket_choose(struct bpf_sock_addr *ctx, const struct
 	id = affinity_find(&key, svc, 0, now);
 	if (id)
 		return id;
-	id = service_pick(svc, 0, mix(mix(svc->id, netns), netns >> 32));
+	id = service_pick(svc, 0, socket_hash(svc, netns));
 	affinity_set(&key, id, now);
 	return id;
 }

@@ -141,6 +141,8 @@ struct clite_status {
 	uint32_t devices;	 /**< uplinks attached with clite_device_attach() */
 	uint32_t neigh;		 /**< 1 if CLITE_OPEN_NEIGH */
 	uint32_t cgroups;	 /**< attached with clite_cgroup_attach() */
+	uint32_t xdp_native;	 /**< uplinks whose driver runs the balancer: CLITE_DEVICE_XDP */
+	uint32_t xdp_generic;	 /**< uplinks for which the stack runs it */
 	uint32_t reserved;
 };
 
@@ -268,7 +270,44 @@ CLITE_API int clite_config_set(struct clite_ctx *ctx, const struct clite_config 
  */
 CLITE_API int clite_device_attach(struct clite_ctx *ctx, const char *device);
 
-/** Undo clite_device_attach().
+/** \name Flags of clite_device_attach_opts().
+ * @{ */
+#define CLITE_DEVICE_XDP 0x1u	      /**< load balancing at XDP, by the driver if it can, else by the stack: clite_status() tells */
+#define CLITE_DEVICE_XDP_GENERIC 0x2u /**< at XDP, by the stack */
+/** @} */
+
+/** Options of clite_device_attach_opts(). What is not about the device is the instance's:
+ * 0 or NULL leaves it as it is. Sizes and new_flows are read when the first uplink is
+ * attached with XDP. @since 0.1 */
+struct clite_device_opts {
+	size_t sz;	     /**< sizeof(struct clite_device_opts) */
+	uint32_t flags;	     /**< CLITE_DEVICE_* */
+	uint32_t flows4;     /**< IPv4 flows that XDP remembers, on all CPUs together, 32 bytes each; 0: 262144 */
+	uint32_t flows6;     /**< IPv6 flows, 64 bytes each; 0: 32768 */
+	uint32_t new_flows;  /**< that each CPU remembers in a second at most; what is beyond is sent on all the same; 0: 125000 */
+	uint16_t gue_port;   /**< UDP port of back ends for CLITE_MODE_GUE; at first 6080 */
+	uint16_t reserved;   /**< must be 0 */
+	uint32_t reserved2;  /**< must be 0 */
+	const char *source4; /**< source of outer packets, or a prefix: of that an address for each flow, so that back ends spread them over their receive queues; at first what the routing table says */
+	const char *source6;
+};
+
+/** Attach the datapath to an uplink with options. Besides what clite_device_attach()
+ * says, packets to services that are not of CLITE_MODE_SNAT go to their back ends from
+ * there. With XDP that happens before the stack sees them; what XDP cannot do (a next
+ * hop that is not known yet, IP options, fragments) is done at tc.
+ *
+ * \param opts  options, or NULL for all defaults
+ * \retval -EINVAL also: a bad option
+ * \retval -EBUSY also: another XDP program is there
+ * \retval -EOPNOTSUPP the device takes no XDP program
+ * \retval -EINVAL, -ENODEV, -EEXIST, -ECHILD, -ESTALE as for clite_device_attach()
+ * @since 0.1
+ */
+CLITE_API int clite_device_attach_opts(struct clite_ctx *ctx, const char *device,
+				       const struct clite_device_opts *opts);
+
+/** Undo clite_device_attach() and clite_device_attach_opts().
  * \retval -ENOENT it is not attached
  * \retval -EINVAL, -ECHILD, -ESTALE, -EBUSY as above
  * @since 0.1

@@ -25,6 +25,13 @@ extern "C" {
 #define CLITE_LB_MAGLEV 2u /**< by a hash of the flow: consistent when back ends change */
 /** @} */
 
+/** \name How packets get to the back end.
+ * @{ */
+#define CLITE_MODE_SNAT 0u /**< translated, and the answers translated back */
+#define CLITE_MODE_IPIP 2u /**< from an uplink in an outer packet: IPv4 in IPv4, IPv6 in IPv6 */
+#define CLITE_MODE_GUE 3u  /**< the same behind a UDP header: GUE, variant 1 */
+/** @} */
+
 /** \name States of a back end; numbers of Cilium's.
  * @{ */
 #define CLITE_BACKEND_ACTIVE 0u
@@ -72,6 +79,8 @@ struct clite_service_opts {
 	const char *const *sources; /**< prefixes of clients in the world that may use it (or may not: SOURCES_DENY), of either family; ends with NULL; NULL: all may. A new flow from elsewhere is dropped with Cilium's reason 177 */
 	uint32_t flags;		/**< CLITE_SERVICE_* */
 	uint32_t affinity;	/**< seconds after its last flow that a client (an address) keeps its back end, at most 86400; 0: no affinity */
+	uint32_t mode;		/**< CLITE_MODE_*: with all but SNAT, back ends have the service's port and address, answer clients themselves, and are chosen by a hash of the flow */
+	uint32_t reserved2;	/**< must be 0 */
 };
 
 /** A service as it is. @since 0.1 */
@@ -90,6 +99,8 @@ struct clite_service_info {
 	const char *const *sources; /**< ends with NULL */
 	uint32_t flags;
 	uint32_t affinity;  /**< seconds */
+	uint32_t mode;	    /**< CLITE_MODE_* */
+	uint32_t reserved2;
 };
 
 /** Make a service, or change the one of this address, port and protocol: at

@@ -352,6 +352,16 @@ static uint32_t tables_in_force(struct clite_ctx *ctx)
 	return n;
 }
 
+static void device_count(struct clite_ctx *ctx, uint32_t ifindex, struct clite_status *s)
+{
+	if (!dp_attached(ctx->dp, PROG_FROM_XDP, ifindex))
+		return;
+	if (dp_xdp_generic(ifindex))
+		s->xdp_generic++;
+	else
+		s->xdp_native++;
+}
+
 int clite_status(struct clite_ctx *ctx, const struct clite_status **ret)
 {
 	struct dp_counter metrics[DP_METRICS] = {};
@@ -384,6 +394,8 @@ int clite_status(struct clite_ctx *ctx, const struct clite_status **ret)
 		.neigh = !!(ctx->dp->control->flags & DP_CONTROL_NEIGH),
 		.cgroups = ctx->st.ncgroups,
 	};
+	for (size_t i = 0; i < ctx->st.ndevices; i++)
+		device_count(ctx, ctx->st.devices[i].ifindex, s);
 	for (size_t i = 0; i < ctx->st.ids.n; i++)
 		if (ctx->st.ids.v[i]->id >= 256)
 			s->identities++;
@@ -459,33 +471,83 @@ int clite_instance_list(const char *bpffs, int (*cb)(const char *name, void *use
 
 /* ---- uplinks ---------------------------------------------------------------------- */
 
-static int device_change(struct clite_ctx *ctx, const char *device,
-			 int (*change)(struct state *, uint32_t, struct errtext *))
+static int device_begin(struct clite_ctx *ctx, const char *device, uint32_t *ret_ifindex)
 {
+	int r = ctx && device ? ctx_begin(ctx) : -EINVAL;
+
+	if (r)
+		return r;
+	*ret_ifindex = if_nametoindex(device);
+	if (*ret_ifindex)
+		return 0;
+	return ctx_end(ctx, err_set(&ctx->err, ENODEV, "there is no device '%s' here", device));
+}
+
+static int source_fill(const char *text, uint8_t family, struct prefix *ret, struct errtext *err)
+{
+	if (!text)
+		return 0;
+	if (prefix_parse(text, ret) || ret->family != family || !ret->len)
+		return err_set(err, EINVAL, "source%u '%s': an IPv%u address, or a prefix for many",
+			       family, text, family);
+	return 0;
+}
+
+static int xdp_fill(struct clite_ctx *ctx, const struct clite_device_opts *o, struct dp_xdp *ret)
+{
+	struct errtext *err = &ctx->err;
+	int r;
+
+	if (o->flags & ~(CLITE_DEVICE_XDP | CLITE_DEVICE_XDP_GENERIC))
+		return err_set(err, EINVAL, "unknown flags 0x%x",
+			       o->flags & ~(CLITE_DEVICE_XDP | CLITE_DEVICE_XDP_GENERIC));
+	if (o->flows4 > 1 << 26 || o->flows6 > 1 << 26)
+		return err_set(err, EINVAL, "flows%s: %u is too many, at most %u",
+			       o->flows4 > 1 << 26 ? "4" : "6",
+			       o->flows4 > 1 << 26 ? o->flows4 : o->flows6, 1u << 26);
+	if (o->reserved || o->reserved2)
+		return err_set(err, EINVAL, "reserved is not 0");
+	*ret = (struct dp_xdp){
+		.generic = o->flags & CLITE_DEVICE_XDP_GENERIC,
+		.flows4 = o->flows4,
+		.flows6 = o->flows6,
+		.new_flows = o->new_flows,
+		.gue_port = o->gue_port,
+	};
+	r = source_fill(o->source4, 4, &ret->source4, err);
+	return r ?: source_fill(o->source6, 6, &ret->source6, err);
+}
+
+int clite_device_attach_opts(struct clite_ctx *ctx, const char *device,
+			     const struct clite_device_opts *opts)
+{
+	struct clite_device_opts o;
+	struct dp_xdp xdp;
 	uint32_t ifindex;
 	int r;
 
-	if (!ctx || !device)
+	if (opts_copy(&o, sizeof(o), opts))
 		return -EINVAL;
-	r = ctx_begin(ctx);
+	r = device_begin(ctx, device, &ifindex);
 	if (r)
 		return r;
-	ifindex = if_nametoindex(device);
-	if (!ifindex)
-		r = err_set(&ctx->err, ENODEV, "there is no device '%s' here", device);
-	else
-		r = change(&ctx->st, ifindex, &ctx->err);
+	r = xdp_fill(ctx, &o, &xdp);
+	if (!r)
+		r = device_add(&ctx->st, ifindex, &xdp, o.flags != 0, &ctx->err);
 	return ctx_end(ctx, r);
 }
 
 int clite_device_attach(struct clite_ctx *ctx, const char *device)
 {
-	return device_change(ctx, device, device_add);
+	return clite_device_attach_opts(ctx, device, NULL);
 }
 
 int clite_device_detach(struct clite_ctx *ctx, const char *device)
 {
-	return device_change(ctx, device, device_remove);
+	uint32_t ifindex;
+	int r = device_begin(ctx, device, &ifindex);
+
+	return r ?: ctx_end(ctx, device_remove(&ctx->st, ifindex, &ctx->err));
 }
 
 /* ---- settings --------------------------------------------------------------------- */

@@ -25,9 +25,11 @@ static int backend_fill(struct clite_ctx *ctx, const struct service *s,
 		return err_set(&ctx->err, EINVAL, "backend '%s': state %u is none", from->address,
 			       from->state);
 	b->port = from->port ?: s->port;
-	if (s->protocol == IPPROTO_SCTP && b->port != s->port)
+	if ((s->mode != CLITE_MODE_SNAT || s->protocol == IPPROTO_SCTP) && b->port != s->port)
 		return err_set(&ctx->err, EINVAL,
-			       "backend '%s' port %u: ports of SCTP are not translated, it must be the service's %u",
+			       s->mode != CLITE_MODE_SNAT ?
+				       "backend '%s' port %u: in this mode packets keep the service's, %u" :
+				       "backend '%s' port %u: ports of SCTP are not translated, it must be the service's %u",
 			       from->address, b->port, s->port);
 	b->weight = from->weight ?: 1;
 	b->state = from->state;
@@ -75,7 +77,10 @@ static int service_fill(struct clite_ctx *ctx, const struct clite_service_opts *
 	s->algorithm = o->algorithm ?: CLITE_LB_RANDOM;
 	if (o->algorithm > CLITE_LB_MAGLEV)
 		return err_set(&ctx->err, EINVAL, "algorithm %u is none", o->algorithm);
-	if (o->reserved)
+	if (o->mode != CLITE_MODE_SNAT && o->mode != CLITE_MODE_IPIP && o->mode != CLITE_MODE_GUE)
+		return err_set(&ctx->err, EINVAL, "mode %u is none", o->mode);
+	s->mode = o->mode;
+	if (o->reserved || o->reserved2)
 		return err_set(&ctx->err, EINVAL, "reserved is not 0");
 	if (o->flags & ~SERVICE_FLAGS)
 		return err_set(&ctx->err, EINVAL, "flags 0x%x: only 0x%x are known", o->flags,
@@ -182,6 +187,7 @@ static struct service_lent *lent_new(const struct service *s)
 		.id = s->id,
 		.protocol = s->protocol,
 		.algorithm = s->algorithm,
+		.mode = s->mode,
 		.port = s->port,
 		.address = addr_format(s->ip.ip, s->ip.family, l->texts[n + m].text),
 		.name = s->name,

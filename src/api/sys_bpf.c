@@ -10,9 +10,9 @@ int clite_sys_prog_fd(struct clite_ctx *ctx, const char *name)
 	if (r)
 		return r;
 	for (int i = 0; i < PROG_COUNT_; i++)
-		if (!strcmp(dp_prog_name(i), name))
-			return ctx->dp->prog_fd[i] >= 0 ? ctx->dp->prog_fd[i] : -ENOENT;
-	return err_set(&ctx->err, ENOENT, "there is no program '%s'", name);
+		if (!strcmp(dp_prog_name(i), name) && ctx->dp->prog_fd[i] >= 0)
+			return ctx->dp->prog_fd[i];
+	return err_set(&ctx->err, ENOENT, "there is no program '%s' in this instance", name);
 }
 
 int clite_sys_map_fd(struct clite_ctx *ctx, const char *name)
@@ -22,7 +22,7 @@ int clite_sys_map_fd(struct clite_ctx *ctx, const char *name)
 	if (r)
 		return r;
 	for (int i = 0; i < MAP_COUNT_; i++)
-		if (!strcmp(dp_map_name(i), name))
-			return i < MAP_ALWAYS_ || dp_map_find(ctx->dp, i) ? ctx->dp->map_fd[i] : -ENOENT;
-	return err_set(&ctx->err, ENOENT, "there is no map '%s'", name);
+		if (!strcmp(dp_map_name(i), name) && (i < MAP_ALWAYS_ || dp_map_find(ctx->dp, i)))
+			return ctx->dp->map_fd[i];
+	return err_set(&ctx->err, ENOENT, "there is no map '%s' in this instance", name);
 }

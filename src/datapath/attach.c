@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <linux/if_link.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -19,9 +20,9 @@ static bool is_ingress(enum dp_prog prog)
 	return prog != PROG_TO_ENDPOINT && prog != PROG_TO_NETDEV;
 }
 
-static bool uses_clsact(const struct dp *dp)
+static bool uses_clsact(const struct dp *dp, enum dp_prog prog)
 {
-	return dp->control->flags & DP_CONTROL_CLSACT;
+	return prog != PROG_FROM_XDP && dp->control->flags & DP_CONTROL_CLSACT;
 }
 
 bool dp_have_tcx(void)
@@ -77,8 +78,14 @@ static bool pin_is_dead(const char *path)
 	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && info.ifindex == 0;
 }
 
-static int attach_tcx(struct dp *dp, enum dp_prog prog, uint32_t ifindex, int *ret_fd)
+/* flags: XDP_FLAGS_* */
+static int attach_link(struct dp *dp, enum dp_prog prog, uint32_t ifindex, uint32_t flags,
+		       int *ret_fd)
 {
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
+	enum bpf_attach_type where = prog == PROG_FROM_XDP ? BPF_XDP :
+				     is_ingress(prog)	   ? TCX_INGRESS :
+							     TCX_EGRESS;
 	_cleanup_free_ char *path = NULL;
 	_cleanup_close_ int fd = -1;
 
@@ -89,8 +96,7 @@ static int attach_tcx(struct dp *dp, enum dp_prog prog, uint32_t ifindex, int *r
 		if (pin_is_dead(path))
 			unlink(path);
 	}
-	fd = bpf_link_create(dp->prog_fd[prog], ifindex, is_ingress(prog) ? TCX_INGRESS : TCX_EGRESS,
-			     NULL);
+	fd = bpf_link_create(dp->prog_fd[prog], ifindex, where, &opts);
 	if (fd < 0)
 		return -errno;
 	if (path && bpf_obj_pin(fd, path) < 0)
@@ -107,20 +113,42 @@ int dp_attach(struct dp *dp, enum dp_prog prog, uint32_t ifindex, struct errtext
 	if_indextoname(ifindex, device);
 	if (!dp->path && !array_grow(&dp->links, &dp->links_cap, dp->nlinks))
 		return -ENOMEM;
-	if (uses_clsact(dp)) {
+	if (uses_clsact(dp, prog)) {
 		ret = nl_clsact_add(ifindex);
 		if (!ret)
 			ret = nl_filter_add(ifindex, is_ingress(prog), dp->prog_fd[prog],
 					    dp_prog_name(prog));
 	} else {
-		ret = attach_tcx(dp, prog, ifindex, &fd);
+		ret = attach_link(dp, prog, ifindex, 0, &fd);
 	}
 	if (ret)
 		return err_set(err, -ret, "cannot attach program '%s' to device '%s' by %s: %s",
-			       dp_prog_name(prog), device, uses_clsact(dp) ? "clsact" : "TCX",
+			       dp_prog_name(prog), device, uses_clsact(dp, prog) ? "clsact" : "TCX",
 			       strerror(-ret));
 	if (!dp->path)
 		dp->links[dp->nlinks++] = (struct dp_link){ ifindex, prog, fd };
+	return 0;
+}
+
+/* By the driver, or else, or if generic, by the stack. */
+int dp_attach_xdp(struct dp *dp, uint32_t ifindex, bool generic, struct errtext *err)
+{
+	char device[IF_NAMESIZE] = "?";
+	int fd = -1, ret = -EOPNOTSUPP, native = 0;
+
+	if_indextoname(ifindex, device);
+	if (!dp->path && !array_grow(&dp->links, &dp->links_cap, dp->nlinks))
+		return -ENOMEM;
+	if (!generic)
+		native = ret = attach_link(dp, PROG_FROM_XDP, ifindex, XDP_FLAGS_DRV_MODE, &fd);
+	if (ret && ret != -EBUSY && ret != -EEXIST)
+		ret = attach_link(dp, PROG_FROM_XDP, ifindex, XDP_FLAGS_SKB_MODE, &fd);
+	if (ret)
+		return err_set(err, -ret,
+			       "cannot attach program 'from_xdp' to device '%s': %s (by the driver: %s)",
+			       device, strerror(-ret), generic ? "not tried" : strerror(-native));
+	if (!dp->path)
+		dp->links[dp->nlinks++] = (struct dp_link){ ifindex, PROG_FROM_XDP, fd };
 	return 0;
 }
 
@@ -131,7 +159,7 @@ int dp_detach(struct dp *dp, enum dp_prog prog, uint32_t ifindex)
 
 	if (!dp->path && !l)
 		return -ENOENT;
-	if (uses_clsact(dp)) {
+	if (uses_clsact(dp, prog)) {
 		ret = nl_filter_delete(ifindex, is_ingress(prog));
 	} else if (dp->path) {
 		_cleanup_free_ char *path = link_path(dp, prog, ifindex);
@@ -163,7 +191,7 @@ bool dp_attached(struct dp *dp, enum dp_prog prog, uint32_t ifindex)
 
 	if (!dp->path)
 		return link_find(dp, prog, ifindex);
-	if (uses_clsact(dp))
+	if (uses_clsact(dp, prog))
 		return nl_filter_exists(ifindex, is_ingress(prog));
 	path = link_path(dp, prog, ifindex);
 	return path && !stat(path, &st) && !pin_is_dead(path);

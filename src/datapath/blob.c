@@ -130,7 +130,7 @@ int blob_endpoint_read(struct state *st, uint32_t id, const char *data, size_t l
 struct service_blob {
 	struct prefix ip;
 	uint16_t port;
-	uint8_t protocol, algorithm;
+	uint8_t protocol, algorithm, mode, pad[3];
 	uint32_t gen, flags, affinity, nbackends, nsources;
 	struct slots all, local;
 };
@@ -144,6 +144,7 @@ int blob_service_write(const struct service *s, struct buf *out)
 	b.port = s->port;
 	b.protocol = s->protocol;
 	b.algorithm = s->algorithm;
+	b.mode = s->mode;
 	b.gen = s->gen;
 	b.flags = s->flags;
 	b.affinity = s->affinity;
@@ -185,6 +186,7 @@ int blob_service_read(struct state *st, uint32_t id, const char *data, size_t le
 		.port = b.port,
 		.protocol = b.protocol,
 		.algorithm = b.algorithm,
+		.mode = b.mode,
 		.gen = b.gen,
 		.flags = b.flags,
 		.affinity = b.affinity,

@@ -33,6 +33,10 @@ enum dp_map {
 	MAP_STORE,
 	MAP_ALWAYS_, /* what follows comes with the programs that use it: objects.c */
 	MAP_SOCKETS = MAP_ALWAYS_,
+	MAP_CACHE4,
+	MAP_CACHE6,
+	MAP_HOPS,
+	MAP_PACES,
 	MAP_COUNT_,
 };
 
@@ -60,6 +64,7 @@ enum dp_prog {
 	PROG_SOCK_CONNECT6,
 	PROG_SOCK_LAST = PROG_SOCK_CONNECT6,
 
+	PROG_FROM_XDP,
 	PROG_COUNT_,
 };
 
@@ -139,8 +144,12 @@ void dp_synchronize(struct dp *dp);
 /* objects.c: programs that not every instance needs, loaded with its maps when
  * something first asks for them, and pinned beside the others */
 struct bpf_object;
+/* Are they there, loaded by this process or by another since it opened the instance? */
+bool dp_object_open(struct dp *dp, enum dp_prog first, enum dp_prog last);
 /* Before an object is loaded: its maps are those of the instance. -ENOENT for one that
  * the instance does not have. */
+/* A map that comes with an object, and was left without its programs. */
+void dp_map_forget(struct dp *dp, enum dp_map map);
 int dp_object_share(struct dp *dp, struct bpf_object *obj);
 /* Has this process, or another one, loaded programs first to last (PROG_*)? Then they and
  * the maps that came with them are the instance's, for this process too. */
@@ -161,6 +170,20 @@ void dp_cgroup_detach(struct dp *dp, uint64_t id);
 
 /* sockets.c */
 bool dp_have_destroy(void);
+/* xdp.c: the balancer. All but generic is the instance's, whatever the device. */
+struct dp_xdp {
+	bool generic;	       /* also where the driver could */
+	uint32_t flows4, flows6; /* in the cache; read when it is made; 0: as usual */
+	uint32_t new_flows;    /* that a CPU puts there in a second; read then; 0: as usual */
+	uint16_t gue_port;     /* 0: leave it */
+	struct prefix source4, source6; /* of outer packets; no family: leave it */
+};
+int dp_xdp_load(struct dp *dp, const struct dp_xdp *p, struct errtext *err);
+/* What outer packets look like, from an uplink. */
+void dp_outer_set(struct dp *dp, const struct dp_xdp *p, uint32_t ifindex);
+/* Is it the stack that runs a device's XDP program, not the driver? */
+bool dp_xdp_generic(uint32_t ifindex);
+int dp_attach_xdp(struct dp *dp, uint32_t ifindex, bool generic, struct errtext *err);
 
 /* maps.c: errors name the map and its size */
 const char *dp_map_name(enum dp_map map);

@@ -402,25 +402,38 @@ static int uplink_write(struct dp *dp, uint32_t ifindex, struct errtext *err)
 
 void uplink_detach(struct dp *dp, uint32_t ifindex)
 {
+	dp_detach(dp, PROG_FROM_XDP, ifindex);
 	dp_detach(dp, PROG_FROM_NETDEV, ifindex);
 	dp_detach(dp, PROG_TO_NETDEV, ifindex);
 	dp_delete(dp, MAP_UPLINKS, &ifindex);
 }
 
-static int uplink_attach(struct dp *dp, uint32_t ifindex, struct errtext *err)
+static int uplink_attach(struct dp *dp, uint32_t ifindex, const struct dp_xdp *p, bool xdp,
+			 struct errtext *err)
 {
-	int r = uplink_write(dp, ifindex, err);
+	int r;
 
+	/* What a process has left that was killed while it did this. */
+	dp_detach(dp, PROG_FROM_XDP, ifindex);
+	r = xdp ? dp_xdp_load(dp, p, err) : 0;
+	if (!r)
+		r = uplink_write(dp, ifindex, err);
 	if (!r)
 		r = dp_attach(dp, PROG_TO_NETDEV, ifindex, err);
 	if (!r)
 		r = dp_attach(dp, PROG_FROM_NETDEV, ifindex, err);
+	if (!r) {
+		dp_outer_set(dp, p, ifindex);
+		if (xdp)
+			r = dp_attach_xdp(dp, ifindex, p->generic, err);
+	}
 	if (r)
 		uplink_detach(dp, ifindex);
 	return r;
 }
 
-int device_add(struct state *st, uint32_t ifindex, struct errtext *err)
+int device_add(struct state *st, uint32_t ifindex, const struct dp_xdp *p, bool xdp,
+	       struct errtext *err)
 {
 	char name[IF_NAMESIZE] = "?";
 	int r;
@@ -436,7 +449,7 @@ int device_add(struct state *st, uint32_t ifindex, struct errtext *err)
 	device_remove(st, ifindex, NULL); /* of a former device of this number */
 	if (!array_grow(&st->devices, &st->devices_cap, st->ndevices))
 		return -ENOMEM;
-	r = uplink_attach(st->dp, ifindex, err);
+	r = uplink_attach(st->dp, ifindex, p, xdp, err);
 	if (r)
 		return r;
 	r = store_put(st->dp, STORE_DEVICE, ifindex, "", 0, err);

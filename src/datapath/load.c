@@ -107,6 +107,8 @@ static int dp_map_all(struct dp *dp)
 		struct bpf_map_info info = {};
 		__u32 len = sizeof(info);
 
+		if (dp->map_fd[i] < 0)
+			continue;
 		if (bpf_obj_get_info_by_fd(dp->map_fd[i], &info, &len) < 0)
 			return -errno;
 		dp->map_max[i] = info.max_entries;
@@ -428,6 +430,8 @@ static int open_pins(struct dp *dp)
 		_cleanup_free_ char *pin = format("%s/maps/%s", dp->path, dp_map_name(i));
 
 		dp->map_fd[i] = pin ? bpf_obj_get(pin) : -1;
+		if (dp->map_fd[i] < 0 && errno == ENOENT && i >= MAP_ALWAYS_)
+			continue;
 		if (dp->map_fd[i] < 0)
 			return -errno;
 		/* Of the layout the first map tells; nothing else is touched before. */

@@ -20,6 +20,8 @@ static const char *const map_names[MAP_COUNT_] = {
 	[MAP_RINGS] = "rings",		[MAP_LOST] = "lost",
 	[MAP_METRICS] = "metrics",	[MAP_PROGRAMS] = "programs",
 	[MAP_STORE] = "store",		[MAP_SOCKETS] = "sockets",
+	[MAP_CACHE4] = "cache4",	[MAP_CACHE6] = "cache6",
+	[MAP_HOPS] = "hops",		[MAP_PACES] = "paces",
 };
 
 static const char *const prog_names[PROG_COUNT_] = {
@@ -40,6 +42,7 @@ static const char *const prog_names[PROG_COUNT_] = {
 	[PROG_SOCK_SENDMSG6] = "sock_sendmsg6",
 	[PROG_SOCK_CONNECT4] = "sock_connect4",
 	[PROG_SOCK_CONNECT6] = "sock_connect6",
+	[PROG_FROM_XDP] = "from_xdp",
 };
 
 const char *dp_map_name(enum dp_map map)

@@ -91,6 +91,16 @@ static int prog_take(struct dp *dp, struct bpf_object *obj, enum dp_prog prog)
 	return object_pin(dp, dp->prog_fd[prog], "programs", dp_prog_name(prog));
 }
 
+void dp_map_forget(struct dp *dp, enum dp_map map)
+{
+	_cleanup_free_ char *pin = NULL;
+
+	closep(&dp->map_fd[map]);
+	dp->map_fd[map] = -1;
+	if (dp->path && asprintf(&pin, "%s/maps/%s", dp->path, dp_map_name(map)) >= 0)
+		unlink(pin);
+}
+
 /* Before the programs: who finds those finds it. */
 static int map_take(struct dp *dp, struct bpf_map *map)
 {

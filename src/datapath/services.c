@@ -326,6 +326,7 @@ static int entry_write(struct state *st, const struct service *s, struct errtext
 {
 	struct dp_service_key key = service_key(s);
 	struct dp_service val = {
+		.mode = s->mode,
 		.id = s->id,
 		.gen = s->gen,
 		.table = s->all.first,
@@ -567,7 +568,8 @@ const struct backend *service_choice(const struct state *st, const struct servic
 	struct dp_service val;
 	uint32_t id;
 
-	if (s->algorithm != CLITE_LB_MAGLEV || dp_lookup(st->dp, MAP_SERVICES, &key, &val) < 0 ||
+	if ((s->algorithm != CLITE_LB_MAGLEV && s->mode == CLITE_MODE_SNAT) ||
+	    dp_lookup(st->dp, MAP_SERVICES, &key, &val) < 0 ||
 	    !val.nslots || val.table > st->dp->map_max[MAP_SLOTS] ||
 	    val.nslots > st->dp->map_max[MAP_SLOTS] - val.table)
 		return NULL;

@@ -43,6 +43,7 @@ struct service {
 	uint16_t port;
 	uint8_t protocol;
 	uint8_t algorithm;
+	uint8_t mode; /* DP_MODE_* */
 	uint32_t gen;
 	struct slots {
 		uint32_t first, n; /* in the slots map */
@@ -199,7 +200,8 @@ int endpoint_remove(struct state *st, uint32_t id, struct errtext *err);
 void endpoints_prune(struct state *st);
 /* What leads to one whose addition or removal did not get to its end. */
 int endpoint_restore(struct state *st, const struct endpoint *e, struct errtext *err);
-int device_add(struct state *st, uint32_t ifindex, struct errtext *err);
+int device_add(struct state *st, uint32_t ifindex, const struct dp_xdp *p, bool xdp,
+	       struct errtext *err);
 void uplink_detach(struct dp *dp, uint32_t ifindex);
 int device_remove(struct state *st, uint32_t ifindex, struct errtext *err);
 

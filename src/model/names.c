@@ -201,7 +201,8 @@ const char *datapath_file_name(uint32_t file)
 		[3] = "admit.h",   [4] = "policy.h", [5] = "service.h",
 		[6] = "deliver.h", [7] = "nd.h",     [8] = "endpoint.bpf.c",
 		[9] = "frag.h",	   [10] = "icmp.h",  [11] = "nat.h",
-		[12] = "snat.h",
+		[12] = "snat.h",   [13] = "outer.h", [14] = "xdp.h",
+		[15] = "hop.h",	   [16] = "toobig.h",
 	};
 	_Static_assert(ARRAY_SIZE(names) == DATAPATH_FILE_MAX + 1, "files");
 

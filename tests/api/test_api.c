@@ -117,6 +117,7 @@ CALL(call_counter_list, clite_counter_list(ctx, on_counter, NULL))
 CALL(call_fd, clite_fd(ctx))
 CALL(call_dispatch, clite_dispatch(ctx, 0))
 CALL(call_device_attach, clite_device_attach(ctx, "lo"))
+CALL(call_device_attach_opts, clite_device_attach_opts(ctx, "lo", NULL))
 CALL(call_device_detach, clite_device_detach(ctx, "lo"))
 CALL(call_cgroup_attach, clite_cgroup_attach(ctx, "/"))
 CALL(call_cgroup_detach, clite_cgroup_detach(ctx, "/"))
@@ -186,6 +187,7 @@ static const struct {
 	ROW(counter_list),
 	ROW(dispatch),
 	ROW(device_attach),
+	ROW(device_attach_opts),
 	ROW(device_detach),
 	ROW(cgroup_attach),
 	ROW(cgroup_detach),
@@ -555,6 +557,7 @@ START_TEST(null_arguments)
 	ck_assert_int_eq(clite_status(ctx, NULL), -EINVAL);
 	ck_assert_int_eq(clite_counter_list(ctx, NULL, NULL), -EINVAL);
 	ck_assert_int_eq(clite_device_attach(ctx, NULL), -EINVAL);
+	ck_assert_int_eq(clite_device_attach_opts(ctx, NULL, NULL), -EINVAL);
 	ck_assert_int_eq(clite_device_detach(ctx, NULL), -EINVAL);
 	ck_assert_int_eq(clite_cgroup_attach(ctx, NULL), -EINVAL);
 	ck_assert_int_eq(clite_cgroup_detach(ctx, NULL), -EINVAL);
@@ -1118,6 +1121,65 @@ START_TEST(cgroups)
 }
 END_TEST
 
+START_TEST(device_options)
+{
+	static const struct clite_device_opts good = {
+		.sz = sizeof(good), .flags = CLITE_DEVICE_XDP_GENERIC, .flows4 = 64, .flows6 = 64,
+		.source4 = "10.0.0.0/8", .source6 = "fd00::1",
+	};
+	struct clite_device_opts opts = { .sz = sizeof(opts), .flags = 4 };
+	const struct clite_status *s;
+	uint64_t bytes;
+
+#define REFUSED(code, word) ck_assert_error(clite_device_attach_opts(ctx, "host", &opts), code, word)
+	REFUSED(EINVAL, "0x4");
+	opts = good;
+	opts.sz = 1;
+	REFUSED(EINVAL, "");
+	opts = good;
+	opts.flows4 = UINT32_MAX;
+	REFUSED(EINVAL, "flows4");
+	opts = good;
+	opts.flows6 = UINT32_MAX;
+	REFUSED(EINVAL, "flows6");
+	opts = good;
+	opts.reserved = 1;
+	REFUSED(EINVAL, "reserved");
+	opts = good;
+	opts.source4 = "fd00::1";
+	REFUSED(EINVAL, "source4");
+	opts = good;
+	opts.source4 = "10.0.0.1/8";
+	REFUSED(EINVAL, "source4");
+	opts = good;
+	opts.source6 = "nowhere";
+	REFUSED(EINVAL, "source6");
+#undef REFUSED
+	ck_assert_error(clite_sys_prog_fd(ctx, "from_xdp"), ENOENT, "from_xdp");
+	ck_assert_error(clite_sys_map_fd(ctx, "cache4"), ENOENT, "cache4");
+	ck_assert_done(clite_status(ctx, &s));
+	ck_assert_uint_eq(s->devices, 0);
+	bytes = s->map_bytes;
+
+	ck_assert_done(clite_device_attach_opts(ctx, "host", &good));
+	ck_assert_error(clite_device_attach_opts(ctx, "host", &good), EEXIST, "host");
+	opts = (struct clite_device_opts){ .sz = sizeof(opts), .flags = CLITE_DEVICE_XDP };
+	ck_assert_done(clite_device_attach_opts(ctx, "work", &opts));
+	ck_assert_int_ge(clite_sys_prog_fd(ctx, "from_xdp"), 0);
+	ck_assert_done(clite_status(ctx, &s));
+	ck_assert_uint_eq(s->devices, 2);
+	ck_assert_uint_eq(s->xdp_generic, 1);
+	ck_assert_uint_eq(s->xdp_native, 1);
+	ck_assert_uint_gt(s->map_bytes, bytes);
+	ck_assert_done(clite_device_detach(ctx, "host"));
+	ck_assert_done(clite_device_detach(ctx, "work"));
+	ck_assert_done(clite_device_attach_opts(ctx, "work", NULL));
+	ck_assert_done(clite_status(ctx, &s));
+	ck_assert_uint_eq(s->devices, 1);
+	ck_assert_uint_eq(s->xdp_generic + s->xdp_native, 0);
+}
+END_TEST
+
 /* ---- policies ------------------------------------------------------------------------ */
 
 /* Put a policy of one rule that is wrong. */
@@ -1378,6 +1440,14 @@ START_TEST(service_arguments)
 	opts->algorithm = 9;
 	REFUSED(EINVAL, "algorithm");
 	*opts = service_opts;
+	opts->mode = 1;
+	REFUSED(EINVAL, "mode");
+	opts->mode = CLITE_MODE_IPIP; /* the back end has another port */
+	REFUSED(EINVAL, "8080");
+	*opts = service_opts;
+	opts->reserved2 = 1;
+	REFUSED(EINVAL, "reserved");
+	*opts = service_opts;
 	opts->reserved = 1;
 	REFUSED(EINVAL, "reserved");
 	*opts = service_opts;
@@ -1637,7 +1707,8 @@ static Suite *suite(bool root)
 	tcase_add_checked_fixture(t, setup, teardown);
 	ADD(t, status_of_an_ephemeral_instance, null_arguments, destroyed_context, forked_context,
 	    any_order_of_release, two_contexts_side_by_side, sys_fds, endpoint_arguments,
-	    endpoint_short_options, endpoint_life, identities, ipcache, devices, cgroups, policy_arguments,
+	    endpoint_short_options, endpoint_life, identities, ipcache, devices, cgroups, device_options,
+	    policy_arguments,
 	    policy_life, transaction, import, service_arguments, service_life, subscribe_arguments,
 	    subscriber_slots, dispatch, unsubscribe_in_callback, event_of_another_size, conntrack);
 #ifdef HAVE_YAML

@@ -93,6 +93,7 @@ void service_world_free(struct service_world *w);
 
 /* groups */
 void bench_packets(void);
+void bench_xdp(void);
 void bench_network(void);
 void bench_control(void);
 void bench_many(void);

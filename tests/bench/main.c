@@ -144,6 +144,7 @@ static const struct group {
 	void (*run)(void);
 } groups[] = {
 	{ "packet/", bench_packets },
+	{ "xdp/", bench_xdp },
 	{ "net/", bench_network },
 	{ "event/", bench_events },
 	{ "socket/", bench_sock },

@@ -157,6 +157,21 @@ int run(const char *prog, uint32_t ifindex, uint32_t in_ifindex, const struct pa
 	return (int)o.retval;
 }
 
+int run_xdp(uint32_t ifindex, const struct packet *p)
+{
+	struct xdp_md md = { .data_end = p->len, .ingress_ifindex = ifindex };
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = p->data, .data_size_in = p->len,
+		    .data_out = out, .data_size_out = sizeof(out), .ctx_in = &md,
+		    .ctx_size_in = sizeof(md), .repeat = 1);
+
+	note_drops();
+	ck_assert_msg(bpf_prog_test_run_opts(clite_sys_prog_fd(ctx, "from_xdp"), &o) == 0,
+		      "test run of %zu bytes: %m", p->len);
+	out_len = o.data_size_out;
+	note_drops();
+	return (int)o.retval;
+}
+
 uint32_t dropped(void)
 {
 	return last_drop;

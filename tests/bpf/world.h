@@ -39,6 +39,8 @@ extern size_t out_len;
 /* Run a packet through a program; returns what it says. in_ifindex: where the
  * stack got it from, 0: made by the host. */
 int run(const char *prog, uint32_t ifindex, uint32_t in_ifindex, const struct packet *p);
+/* A frame through from_xdp; XDP_*. */
+int run_xdp(uint32_t ifindex, const struct packet *p);
 int from_a(const struct packet *p);
 int from_b(const struct packet *p);
 int host_to_b(const struct packet *p);

@@ -19,6 +19,11 @@ net.py sock HOW ADDRESS ask by one socket: print who answers, who the other end 
                         getpeername() or recvfrom(), and who it really is
 net.py hold ADDRESS     keep sockets that ask; again with each SIGUSR1; tell when one is ended
 net.py bind ADDRESS     bind to it, and tell how it went
+net.py decap DEVICE     take packets out of outer ones (IPIP, IP6IP6, GUE) that come to this
+                        namespace, and put them into a tun: what a back end's tunnel device does
+net.py offload DEVICE FEATURE=0|1,...
+                        of tx, tso, gso, gro
+net.py xdp DEVICE       attach an XDP program that lets everything pass, until SIGTERM
 
 --cgroup DIR --uid N    first go into a cgroup, and become a user
 """
@@ -103,6 +108,9 @@ def serve_udp(name, sock):
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     while True:
         data, control, _, client = sock.recvmsg(65535, 256)
+        # From the address only: where it came in may be no way back.
+        if not client[0].startswith("fe80:"):
+            control = [(level, kind, value[:16] + bytes(4)) for level, kind, value in control]
         text = f"{name} {plain(client[0])}"
         try:
             sock.sendmsg([text.encode().ljust(len(data))], control, 0, client)
@@ -486,7 +494,7 @@ def enter(arguments):
 
 # ---- tap ----------------------------------------------------------------------
 
-TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
+TUNSETIFF, IFF_TUN, IFF_TAP, IFF_NO_PI = 0x400454CA, 1, 2, 0x1000
 
 
 def make_tap(name):
@@ -508,6 +516,68 @@ def tap(arguments):
                 os.write(other[fd], packet)
             except OSError:  # not up yet
                 pass
+
+
+# ---- what a tunnel device does ---------------------------------------------------
+
+def decap(arguments):
+    """The kernel checks outer sums for a socket, and the inner ones of what comes from a tun."""
+    tun = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", arguments.device.encode(), IFF_TUN | IFF_NO_PI))
+    ipip = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IPIP)
+    ip6ip6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_IPV6)
+    gue = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    gue.bind(("::", arguments.port))
+    counts = {ipip: 0, ip6ip6: 0, gue: 0}
+    for sock in counts:
+        sock.setsockopt(socket.SOL_SOCKET, 33, 1 << 22)  # SO_RCVBUFFORCE
+
+    def tell(*_):
+        print(f"ipip {counts[ipip]} ip6ip6 {counts[ip6ip6]} gue {counts[gue]}", flush=True)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, tell)
+    print("ready", flush=True)
+    while True:
+        for sock in select.select(list(counts), [], [])[0]:
+            packet = sock.recv(65536)
+            if sock is ipip:  # comes with its header
+                packet = packet[(packet[0] & 15) * 4:]
+            counts[sock] += 1
+            try:
+                os.write(tun, packet)
+            except OSError:  # not up yet
+                pass
+
+
+def offload(arguments):
+    """The ioctl of ethtool -K."""
+    commands = {"tx": 0x17, "tso": 0x1f, "gso": 0x24, "gro": 0x2c}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for feature in arguments.features.split(","):
+            name, value = feature.split("=")
+            data = ctypes.create_string_buffer(struct.pack("II", commands[name], int(value)))
+            request = struct.pack("16sP16x", arguments.device.encode(), ctypes.addressof(data))
+            fcntl.ioctl(sock, 0x8946, request)
+
+
+def bpf(command, attributes):
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.syscall(321 if os.uname().machine == "x86_64" else 280, command, attributes, len(attributes))
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "bpf")
+    return fd
+
+
+def xdp(arguments):
+    """What a veth sends by XDP_TX gets to its peer only if that has a program, too."""
+    code = ctypes.create_string_buffer(struct.pack("=BBhiBBhi", 0xb7, 0, 0, 2, 0x95, 0, 0, 0))
+    text = ctypes.create_string_buffer(b"GPL")
+    program = bpf(5, struct.pack("=IIQQ", 6, 2, ctypes.addressof(code), ctypes.addressof(text)))
+    link = bpf(28, struct.pack("=IIII", program, socket.if_nametoindex(arguments.device), 37, 0))
+    print("ready", flush=True)
+    signal.pause()
+    os.close(link)
 
 
 # ---- command line -------------------------------------------------------------
@@ -539,6 +609,9 @@ def main():
     command(sock, "how", "address", port=0, timeout=5.0, count=1, sockets=1)
     command(hold, "address", timeout=5.0, netns="")
     command(bind, "address", port=8080, kind="tcp")
+    command(decap, "device", port=6080)
+    command(offload, "device", "features")
+    command(xdp, "device")
     arguments = parser.parse_args()
     enter(arguments)
     arguments.run(arguments)

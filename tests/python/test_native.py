@@ -74,7 +74,7 @@ class HeadersTest(unittest.TestCase):
             "Direction": "CLITE_", "Action": "CLITE_", "Operator": "CLITE_OP_",
             "PeerKind": "CLITE_PEER_", "DefaultDeny": "CLITE_DEFAULT_DENY_",
             "ReservedIdentity": "CLITE_ID_", "IpcacheSource": "CLITE_IPCACHE_",
-            "Algorithm": "CLITE_LB_", "BackendState": "CLITE_BACKEND_",
+            "Algorithm": "CLITE_LB_", "Mode": "CLITE_MODE_", "BackendState": "CLITE_BACKEND_",
             "ConntrackFlags": "CLITE_CT_", "EventType": "CLITE_EVENT_",
             "Verdict": "CLITE_VERDICT_", "WarningCode": "CLITE_WARNING_",
             "Enforcement": "CLITE_ENFORCE_", "Way": "CLITE_WAY_",
@@ -84,7 +84,7 @@ class HeadersTest(unittest.TestCase):
             for name, member in getattr(enums, enumeration).__members__.items():
                 self.assertEqual(member, self.macros[prefix + name], prefix + name)
                 named.add(prefix + name)
-        elsewhere = {m for m in self.macros if re.match(r"CLITE_(VERSION_|OPEN_|REHEARSE_|TRACE_|SERVICE_|MASQUERADE_|E[A-Z]+$)", m)}
+        elsewhere = {m for m in self.macros if re.match(r"CLITE_(VERSION_|OPEN_|DEVICE_|REHEARSE_|TRACE_|SERVICE_|MASQUERADE_|E[A-Z]+$)", m)}
         elsewhere |= {"CLITE_ID_FIRST", "CLITE_ID_FIRST_CIDR"}
         self.assertLessEqual(set(self.macros) - named, elsewhere)
 

@@ -448,6 +448,18 @@ check "a full disk is an error" says 1 "No space left" to_a_full_disk
 
 check "policy delete" status 0 clite policy delete web
 check "policy delete: none" says 3 "web" clite policy delete web
+check "service update: mode" status 0 clite service update --frontend 10.96.0.9:80 --backends 10.77.0.9 \
+	--mode ipip --id 9
+check "service get: mode" shows '^Mode: +ipip$' service get 9
+check "service update: no such mode" says 2 "'dsr' is none of snat, ipip, gue" clite service update \
+	--frontend 10.96.0.9:80 --backends 10.77.0.9 --mode dsr
+check "service delete: mode" prints "service 9 deleted" clite service delete 9
+check "device attach" prints "device 'lo' attached" clite device attach lo --xdp-generic --flows4 64 \
+	--flows6 64 --new-flows 10 --gue-port 7000 --source4 10.0.0.0/8 --source6 fd00::1
+check "status: XDP" shows '^Uplinks at XDP: +0 by the driver, 1 by the stack$' status
+check "device attach: twice" says 1 "attached already" clite device attach lo --xdp
+check "device detach" prints "device 'lo' detached" clite device detach lo
+check "status: XDP, JSON" json 'd["xdp-native"], d["xdp-generic"]' "0 0" status
 check "service delete" prints "service 1 deleted" clite service delete 1
 check "service delete: none" says 3 "1" clite service delete 1
 check "endpoint delete" prints "endpoint 1 deleted" clite endpoint delete shop/red

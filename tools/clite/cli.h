@@ -126,6 +126,13 @@ enum {
 	OPT_BACKEND,
 	OPT_PACKET,
 	OPT_LIVE,
+	OPT_MODE,
+	OPT_XDP,
+	OPT_XDP_GENERIC,
+	OPT_NEW_FLOWS,
+	OPT_GUE_PORT,
+	OPT_SOURCE4,
+	OPT_SOURCE6,
 };
 
 int cmd_status(struct cli *cli);

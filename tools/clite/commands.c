@@ -105,6 +105,8 @@ static const struct opt service_update_opts[] = {
 	{ OPT_EXTERNAL_LOCAL, "external-local", NULL, "for the world only back ends on this host" },
 	{ OPT_REJECT, "reject", NULL, "without a back end answer with ICMP, not only drop" },
 	{ OPT_INTERNAL_LOCAL, "internal-local", NULL, "for endpoints only back ends on this host" },
+	{ OPT_MODE, "mode", "MODE",
+	  "snat (default): translated; ipip, gue: whole, in an outer packet, from uplinks" },
 	{ OPT_ID, "id", "N", "number of a new service (default: the next free one)" },
 	{ 0 },
 };
@@ -121,6 +123,18 @@ static const struct opt masquerade_opts[] = {
 	{ OPT_IPV4, "ipv4", "on|off", "IPv4 packets of endpoints to the world" },
 	{ OPT_IPV6, "ipv6", "on|off", "IPv6 packets" },
 	{ OPT_EXCLUDE, "exclude", "PREFIX,...", "not those to these; '' for none" },
+	{ 0 },
+};
+
+static const struct opt device_attach_opts[] = {
+	{ OPT_XDP, "xdp", NULL, "balance at XDP: by the driver if it can, else by the stack" },
+	{ OPT_XDP_GENERIC, "xdp-generic", NULL, "balance at XDP, by the stack" },
+	{ OPT_FLOWS4, "flows4", "N", "IPv4 flows that XDP remembers, on all CPUs (262144)" },
+	{ OPT_FLOWS6, "flows6", "N", "IPv6 flows (32768)" },
+	{ OPT_NEW_FLOWS, "new-flows", "N", "of them new in a second, on each CPU, at most (125000)" },
+	{ OPT_GUE_PORT, "gue-port", "PORT", "UDP port of back ends of services in mode gue (6080)" },
+	{ OPT_SOURCE4, "source4", "ADDRESS|PREFIX", "source of outer packets; an address of a prefix for each flow" },
+	{ OPT_SOURCE6, "source6", "ADDRESS|PREFIX", "the same for IPv6 (default: as the routing table says)" },
 	{ 0 },
 };
 
@@ -445,14 +459,17 @@ const struct command commands[] = {
 	},
 	{
 		.path = "device attach",
-		.args = "DEVICE",
+		.args = "DEVICE [OPTION]...",
 		.purpose = "Attach the datapath to an uplink",
 		.details =
 			"Packets from the world to endpoints are policed there and delivered past\n"
 			"the host's stack. Without it they come through the stack. Packets to services\n"
 			"go to their back ends there; one elsewhere sees the address that the device\n"
-			"to it has when it is attached.",
-		.example = "clite device attach eth0",
+			"to it has when it is attached; or, in modes ipip and gue, gets them whole, in\n"
+			"outer packets. Options but --xdp and --xdp-generic are the instance's; sizes\n"
+			"are read once.",
+		.example = "clite device attach eth0 --xdp",
+		.opts = device_attach_opts,
 		.min_args = 1,
 		.max_args = 1,
 		.run = cmd_device_attach,

@@ -152,15 +152,51 @@ int cmd_instance_list(struct cli *cli)
 
 /* ---- device --------------------------------------------------------------- */
 
+static void device_options(struct cli *cli, struct clite_device_opts *opts)
+{
+	int key;
+
+	while ((key = cli_option(cli))) {
+		switch (key) {
+		case OPT_XDP:
+			opts->flags |= CLITE_DEVICE_XDP;
+			break;
+		case OPT_XDP_GENERIC:
+			opts->flags |= CLITE_DEVICE_XDP_GENERIC;
+			break;
+		case OPT_FLOWS4:
+			opts->flows4 = number_arg(cli, "--flows4", cli->value, 1, UINT32_MAX);
+			break;
+		case OPT_FLOWS6:
+			opts->flows6 = number_arg(cli, "--flows6", cli->value, 1, UINT32_MAX);
+			break;
+		case OPT_NEW_FLOWS:
+			opts->new_flows = number_arg(cli, "--new-flows", cli->value, 1, UINT32_MAX);
+			break;
+		case OPT_GUE_PORT:
+			opts->gue_port =
+				(uint16_t)number_arg(cli, "--gue-port", cli->value, 1, 65535);
+			break;
+		case OPT_SOURCE4:
+			opts->source4 = cli->value;
+			break;
+		case OPT_SOURCE6:
+			opts->source6 = cli->value;
+			break;
+		}
+	}
+}
+
 int cmd_device_attach(struct cli *cli)
 {
+	struct clite_device_opts opts = { .sz = sizeof(opts) };
 	int r;
 
-	cli_arguments(cli);
+	device_options(cli, &opts);
 	r = cli_open(cli);
 	if (r)
 		return r;
-	r = clite_device_attach(cli->ctx, cli->args[0]);
+	r = clite_device_attach_opts(cli->ctx, cli->args[0], &opts);
 	if (r < 0)
 		return fail(cli, r);
 	say(cli, "device", cli->args[0], "attached");

@@ -11,6 +11,11 @@ static const char *algorithm_text(uint32_t algorithm)
 	return algorithm == CLITE_LB_MAGLEV ? "maglev" : "random";
 }
 
+static const char *mode_text(uint32_t mode)
+{
+	return mode == CLITE_MODE_IPIP ? "ipip" : mode == CLITE_MODE_GUE ? "gue" : "snat";
+}
+
 /* ---- addresses ------------------------------------------------------------ */
 
 /* "10.0.0.1:80/TCP", "[fd00::1]:80"; port and protocol 0 if they are missing. */
@@ -145,6 +150,8 @@ static json_t *service_json(const struct clite_service_info *svc)
 	json_put(spec, "backend-addresses", backends);
 	json_put(spec, "flags", flags_json(svc));
 	json_put_text(spec, "algorithm", algorithm_text(svc->algorithm));
+	if (svc->mode != CLITE_MODE_SNAT)
+		json_put_text(spec, "mode", mode_text(svc->mode));
 	json_put(status, "realized", json_incref(spec));
 	json_put(object, "spec", spec);
 	json_put(object, "status", status);
@@ -227,6 +234,10 @@ static void print_service(const struct clite_service_info *svc)
 			table_cell(&t, svc->flags & CLITE_SERVICE_SOURCES_DENY ? "Denied sources:" :
 									       "Sources:");
 		table_cell(&t, "%s", svc->sources[i]);
+	}
+	if (svc->mode != CLITE_MODE_SNAT) {
+		table_cell(&t, "Mode:");
+		table_cell(&t, "%s", mode_text(svc->mode));
 	}
 	table_cell(&t, "Backends:");
 	for (size_t i = 0; i < svc->nbackends; i++) {
@@ -376,6 +387,17 @@ static uint32_t algorithm_arg(const struct cli *cli, const char *text)
 	usage_error(cli, "--algorithm: '%s' is neither random nor maglev", text);
 }
 
+static uint32_t mode_arg(const struct cli *cli, const char *text)
+{
+	static const uint32_t modes[] = { CLITE_MODE_SNAT, CLITE_MODE_IPIP, CLITE_MODE_GUE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (!strcmp(text, mode_text(modes[i])))
+			return modes[i];
+	}
+	usage_error(cli, "--mode: '%s' is none of snat, ipip, gue", text);
+}
+
 static void check_count(const struct cli *cli, const struct update *u, const char *name, size_t n)
 {
 	if (n && n != u->backends.n)
@@ -458,6 +480,9 @@ static void update_options(struct cli *cli, struct clite_service_opts *opts, str
 			break;
 		case OPT_INTERNAL_LOCAL:
 			opts->flags |= CLITE_SERVICE_INTERNAL_LOCAL;
+			break;
+		case OPT_MODE:
+			opts->mode = mode_arg(cli, cli->value);
 			break;
 		case OPT_ID:
 			opts->id = number_arg(cli, "--id", cli->value, 1, UINT32_MAX);

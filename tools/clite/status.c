@@ -170,6 +170,10 @@ static void print_status(const struct clite_status *s, const struct counters *al
 	line(&t, "Services:", s->services);
 	line(&t, "Uplinks:", s->devices);
 	line(&t, "Cgroups:", s->cgroups);
+	if (s->xdp_native || s->xdp_generic) {
+		table_cell(&t, "Uplinks at XDP:");
+		table_cell(&t, "%u by the driver, %u by the stack", s->xdp_native, s->xdp_generic);
+	}
 	line(&t, "Subscribers:", s->subscribers);
 	table_cell(&t, "Map memory:");
 	table_cell(&t, "%.1f MB", (double)s->map_bytes / 1e6);
@@ -219,6 +223,8 @@ static json_t *status_json(const struct clite_status *s, const struct counters *
 	json_put_number(object, "services", s->services);
 	json_put_number(object, "devices", s->devices);
 	json_put_number(object, "cgroups", s->cgroups);
+	json_put_number(object, "xdp-native", s->xdp_native);
+	json_put_number(object, "xdp-generic", s->xdp_generic);
 	json_put_number(object, "subscribers", s->subscribers);
 	json_put_number(object, "map-bytes", s->map_bytes);
 	json_put_number(object, "flows4-max", s->flows4_max);

@@ -20,8 +20,8 @@ from .conntrack import Conntrack, Flow
 from .context import Config, Context, Counter, Feature, Status, instances, probe, version
 from .endpoint import Endpoint, Endpoints
 from .enums import (Action, Aggregation, Algorithm, BackendState, ConntrackFlags, DefaultDeny,
-                    Direction, Enforcement, EventType, IpcacheSource, Operator, PeerKind, Protocol,
-                    ReservedIdentity, Verdict, WarningCode, Way)
+                    Direction, Enforcement, EventType, IpcacheSource, Mode, Operator, PeerKind,
+                    Protocol, ReservedIdentity, Verdict, WarningCode, Way)
 from .event import (Event, EventStream, Subscription, drop_reason_name, drop_reason_text,
                     trace_point_text)
 from .identity import Identities, Identity, Ipcache, IpcacheEntry
@@ -40,7 +40,8 @@ __all__ = [
     "DocumentError", "Endpoint", "Endpoints", "Enforcement", "Error", "Event", "EventStream",
     "EventType", "Exists", "Feature", "Flow", "Forked", "Identities", "Identity",
     "InvalidArgument", "Ipcache", "IpcacheEntry", "IpcacheSource", "LayoutError", "Limits",
-    "Masquerade",    "NoBpffs", "NoDevice", "NoSpace", "NotFound", "NotPermitted", "Operator", "Part", "Peer",
+    "Masquerade", "Mode", "NoBpffs", "NoDevice", "NoSpace", "NotFound", "NotPermitted",
+    "Operator", "Part", "Peer",
     "PeerKind", "Policies", "Policy", "PolicyEntry", "Port", "Protocol", "Rehearsal",
     "RehearsalCounts", "RehearsedFlow", "Requirement", "ReservedIdentity", "Rule", "RuleHits",
     "RuleInfo", "Selector", "Service", "Services", "Stale", "Status", "Subscription", "TooBig",

@@ -33,6 +33,9 @@ CLITE_OPEN_CLSACT = 0x8
 CLITE_OPEN_MOUNT_BPFFS = 0x10
 CLITE_OPEN_NEIGH = 0x20
 
+CLITE_DEVICE_XDP = 0x1
+CLITE_DEVICE_XDP_GENERIC = 0x2
+
 CLITE_INGRESS = 1
 CLITE_EGRESS = 2
 
@@ -81,6 +84,10 @@ CLITE_SERVICE_REJECT = 8
 
 CLITE_MASQUERADE_IPV4 = 1
 CLITE_MASQUERADE_IPV6 = 2
+
+CLITE_MODE_SNAT = 0
+CLITE_MODE_IPIP = 2
+CLITE_MODE_GUE = 3
 
 CLITE_BACKEND_ACTIVE = 0
 CLITE_BACKEND_TERMINATING = 1
@@ -198,6 +205,8 @@ class clite_status(Structure):
         ("devices", c_uint32),
         ("neigh", c_uint32),
         ("cgroups", c_uint32),
+        ("xdp_native", c_uint32),
+        ("xdp_generic", c_uint32),
         ("reserved", c_uint32),
     ]
 
@@ -207,6 +216,21 @@ class clite_cgroup_info(Structure):
         ("sz", c_size_t),
         ("path", c_char_p),
         ("id", c_uint64),
+    ]
+
+
+class clite_device_opts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("flags", c_uint32),
+        ("flows4", c_uint32),
+        ("flows6", c_uint32),
+        ("new_flows", c_uint32),
+        ("gue_port", c_uint16),
+        ("reserved", c_uint16),
+        ("reserved2", c_uint32),
+        ("source4", c_char_p),
+        ("source6", c_char_p),
     ]
 
 
@@ -419,6 +443,8 @@ class clite_service_opts(Structure):
         ("sources", POINTER(c_char_p)),
         ("flags", c_uint32),
         ("affinity", c_uint32),
+        ("mode", c_uint32),
+        ("reserved2", c_uint32),
     ]
 
 
@@ -452,6 +478,8 @@ class clite_service_info(Structure):
         ("sources", POINTER(c_char_p)),
         ("flags", c_uint32),
         ("affinity", c_uint32),
+        ("mode", c_uint32),
+        ("reserved2", c_uint32),
     ]
 
 
@@ -707,6 +735,7 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "clite_fd": (c_int, _ctx),
     "clite_dispatch": (c_int, _ctx, c_uint32),
     "clite_device_attach": (c_int, _ctx, c_char_p),
+    "clite_device_attach_opts": (c_int, _ctx, c_char_p, POINTER(clite_device_opts)),
     "clite_device_detach": (c_int, _ctx, c_char_p),
     # cgroup.h
     "clite_cgroup_attach": (c_int, _ctx, c_char_p),

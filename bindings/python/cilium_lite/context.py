@@ -50,6 +50,8 @@ class Status:
     devices: int  # uplinks attached
     neigh: bool  # past the host's netfilter
     cgroups: int  # attached
+    xdp_native: int  # uplinks that balance at XDP: by the driver
+    xdp_generic: int  # by the stack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -304,10 +306,31 @@ class Context:
         """Changes of policy that come into force together."""
         return Transaction(self)
 
-    def attach_device(self, device: str) -> None:
+    def attach_device(self, device: str, *, xdp: bool = False, xdp_generic: bool = False,
+                      flows4: int = 0, flows6: int = 0, new_flows: int = 0, gue_port: int = 0,
+                      source4: Optional[str] = None, source6: Optional[str] = None) -> None:
         """Attach the datapath to an uplink: what comes from the world is policed there and
-        delivered past the host's stack, or goes to the back ends of services."""
-        self._core.call(self._core.lib.clite_device_attach, encode(device, "device"))
+        delivered past the host's stack, packets to services go to their back ends.
+
+        xdp          balance at XDP, by the driver if it can, else by the stack
+        xdp_generic  by the stack
+        The rest is the instance's, 0 or None: as it is.
+        flows4, flows6, new_flows  what XDP remembers, and how much of it new in a second on
+                     each CPU; read when the first uplink is attached with XDP
+        gue_port     UDP port of back ends for Mode.GUE
+        source4, source6  source of outer packets, or a prefix: an address for each flow
+        """
+        opts = _native.clite_device_opts(
+            sz=ctypes.sizeof(_native.clite_device_opts),
+            flags=(_native.CLITE_DEVICE_XDP if xdp else 0)
+            | (_native.CLITE_DEVICE_XDP_GENERIC if xdp_generic else 0),
+            flows4=unsigned(flows4, 32, "flows4"), flows6=unsigned(flows6, 32, "flows6"),
+            new_flows=unsigned(new_flows, 32, "new_flows"),
+            gue_port=unsigned(gue_port, 16, "gue_port"),
+            source4=encode_optional(source4, "source4"),
+            source6=encode_optional(source6, "source6"))
+        self._core.call(self._core.lib.clite_device_attach_opts, encode(device, "device"),
+                        ctypes.byref(opts))
 
     def detach_device(self, device: str) -> None:
         """Undo attach_device()."""

@@ -90,6 +90,14 @@ class Algorithm(enum.IntEnum):
     MAGLEV = n.CLITE_LB_MAGLEV
 
 
+class Mode(enum.IntEnum):
+    """How packets get to a back end. IPIP and GUE: whole, in an outer packet, from uplinks."""
+
+    SNAT = n.CLITE_MODE_SNAT
+    IPIP = n.CLITE_MODE_IPIP
+    GUE = n.CLITE_MODE_GUE
+
+
 class BackendState(enum.IntEnum):
     """Only ACTIVE back ends get new flows."""
 

@@ -11,7 +11,7 @@ from . import _native
 from ._core import (AddressLike, Arena, IPAddress, LabelsLike, decode, decode_strings, encode,
                     encode_address, encode_optional, enumerated, label_list, named, unsigned)
 from ._errors import NotFound
-from .enums import Algorithm, BackendState, Protocol
+from .enums import Algorithm, BackendState, Mode, Protocol
 from .masquerade import Network
 from .policy import Limits, Source, _read
 
@@ -68,6 +68,7 @@ class Service:
     internal_local: bool  # for endpoints
     affinity: int  # seconds that a client keeps its back end; 0: none
     reject: bool  # without a back end its packets are answered, not only dropped
+    mode: Union[Mode, int]
     context: Context = dataclasses.field(repr=False, compare=False)
 
     def delete(self) -> None:
@@ -102,6 +103,7 @@ class Services:
             internal_local=bool(c.flags & _native.CLITE_SERVICE_INTERNAL_LOCAL),
             affinity=c.affinity,
             reject=bool(c.flags & _native.CLITE_SERVICE_REJECT),
+            mode=named(c.mode, Mode),
             context=self._context)
 
     def update(self, address: AddressLike, port: int,
@@ -111,7 +113,8 @@ class Services:
                name: Optional[str] = None, id: int = 0, labels: LabelsLike = (),
                sources: Iterable[Union[Network, str]] = (), sources_deny: bool = False,
                external_local: bool = False, internal_local: bool = False,
-               affinity: int = 0, reject: bool = False) -> Service:
+               affinity: int = 0, reject: bool = False,
+               mode: Union[Mode, int, str] = Mode.SNAT) -> Service:
         """Make a service, or change the one of this address, port and protocol: at once and whole.
 
         backends   Backend objects, tuples of its members such as ("10.0.0.2", 8080), or
@@ -126,6 +129,7 @@ class Services:
                    for the world, or for endpoints, only back ends on this host
         affinity   seconds after its last flow that a client keeps its back end; 0: none
         reject     without a back end packets are answered with ICMP, not only dropped
+        mode       "snat", "ipip" or "gue"
         """
         arena = Arena()
         flags = 0
@@ -147,7 +151,8 @@ class Services:
             id=unsigned(id, 32, "id"),
             labels=arena.strings([encode(label, "a label") for label in label_list(labels)]),
             sources=arena.strings([encode(str(p), "a source") for p in sources]),
-            flags=flags, affinity=unsigned(affinity, 32, "affinity"))
+            flags=flags, affinity=unsigned(affinity, 32, "affinity"),
+            mode=enumerated(mode, Mode, "mode"))
         core = self._context._core
         return self[core.number(core.lib.clite_service_update, ctypes.byref(opts))]
 

@@ -15,7 +15,8 @@
 extern "C" {
 #endif
 
-/** File descriptor of a program: "from_endpoint", "to_endpoint", "from_netdev".
+/** File descriptor of a program: "from_endpoint", "to_endpoint", "from_netdev", and
+ * "from_xdp" when an uplink has been attached with XDP.
  * Borrowed: valid as long as the context.
  * \retval -EINVAL a NULL argument
  * \retval -ENOENT no program of that name
