@@ -202,6 +202,7 @@ struct dp_service_key {
 #define DP_SVC_INT_LOCAL 2    /* from endpoints and the host: only those */
 #define DP_SVC_SOURCES 4      /* from outside: only from its prefixes in the sources map... */
 #define DP_SVC_SOURCES_DENY 8 /* ...or only from elsewhere */
+#define DP_SVC_ROUTABLE 32    /* for the world, too */
 #define DP_SVC_REJECT 16      /* without a back end its packets are answered */
 /* How a packet gets to its back end. Translated at tc, or whole, in an outer packet,
  * from the uplink it came in by: the back end answers the client itself. */

@@ -284,6 +284,8 @@ static __always_inline int admit_service(struct scratch *s, u32 hook)
 	svc = service_find(p);
 	if (!svc)
 		return 0;
+	if (outside && !(svc->flags & DP_SVC_ROUTABLE))
+		return DROP(p, FILE_SERVICE, DROP_IS_CLUSTER_IP);
 	if (outside && !service_source_ok(p, svc))
 		return DROP(p, FILE_SERVICE, DROP_NOT_IN_SRC_RANGE);
 	id = service_choose(p, svc, outside, s->now);

@@ -3,8 +3,8 @@
  * Services: one address and port in front of many back ends.
  *
  * Packets to a service's address go to one of its back ends, replies come back from the
- * service's address: those of endpoints, and what the world sends to an uplink
- * (clite_device_attach()). A flow keeps its back end as long as that is there. A back end
+ * service's address: those of endpoints, and, if its kind is not CLITE_KIND_CLUSTER_IP, what
+ * the world sends to an uplink (clite_device_attach()). A flow keeps its back end as long as that is there. A back end
  * elsewhere that is reached for the world sees the address of the uplink that leads to it,
  * so that its answers come back; net.ipv4.ip_forward and net.ipv6.conf.all.forwarding must be on for that.
  *
@@ -38,6 +38,17 @@ extern "C" {
 #define CLITE_BACKEND_TERMINATING 1u /**< keeps its flows, gets no new ones */
 #define CLITE_BACKEND_QUARANTINED 2u /**< keeps its flows, gets no new ones */
 #define CLITE_BACKEND_MAINTENANCE 3u /**< keeps its flows, gets no new ones */
+/** @} */
+
+/** \name For whom a service is, in Kubernetes' terms. To the datapath all but CLUSTER_IP are
+ * alike: addresses and ports that the world may use, too.
+ * @{ */
+#define CLITE_KIND_CLUSTER_IP 0u /**< for endpoints, and processes in cgroups. A packet of the world to it that comes in by an uplink is dropped with Cilium's reason 174. (With another mode than SNAT: STANDALONE) */
+#define CLITE_KIND_NODE_PORT 1u	 /**< a port of an address of this host */
+#define CLITE_KIND_EXTERNAL_IP 2u
+#define CLITE_KIND_LOAD_BALANCER 3u
+#define CLITE_KIND_HOST_PORT 4u
+#define CLITE_KIND_STANDALONE 5u /**< nothing of Kubernetes' */
 /** @} */
 
 /** \name What a service does.
@@ -80,7 +91,7 @@ struct clite_service_opts {
 	uint32_t flags;		/**< CLITE_SERVICE_* */
 	uint32_t affinity;	/**< seconds after its last flow that a client (an address) keeps its back end, at most 86400; 0: no affinity */
 	uint32_t mode;		/**< CLITE_MODE_*: with all but SNAT, back ends have the service's port and address, answer clients themselves, and are chosen by a hash of the flow */
-	uint32_t reserved2;	/**< must be 0 */
+	uint32_t kind;		/**< CLITE_KIND_*: for whom it is */
 };
 
 /** A service as it is. @since 0.1 */
@@ -100,7 +111,7 @@ struct clite_service_info {
 	uint32_t flags;
 	uint32_t affinity;  /**< seconds */
 	uint32_t mode;	    /**< CLITE_MODE_* */
-	uint32_t reserved2;
+	uint32_t kind;	    /**< CLITE_KIND_* */
 };
 
 /** Make a service, or change the one of this address, port and protocol: at

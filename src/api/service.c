@@ -80,7 +80,10 @@ static int service_fill(struct clite_ctx *ctx, const struct clite_service_opts *
 	if (o->mode != CLITE_MODE_SNAT && o->mode != CLITE_MODE_IPIP && o->mode != CLITE_MODE_GUE)
 		return err_set(&ctx->err, EINVAL, "mode %u is none", o->mode);
 	s->mode = o->mode;
-	if (o->reserved || o->reserved2)
+	if (o->kind > CLITE_KIND_STANDALONE)
+		return err_set(&ctx->err, EINVAL, "kind %u is none", o->kind);
+	s->kind = o->kind ?: o->mode != CLITE_MODE_SNAT ? CLITE_KIND_STANDALONE : 0;
+	if (o->reserved)
 		return err_set(&ctx->err, EINVAL, "reserved is not 0");
 	if (o->flags & ~SERVICE_FLAGS)
 		return err_set(&ctx->err, EINVAL, "flags 0x%x: only 0x%x are known", o->flags,
@@ -188,6 +191,7 @@ static struct service_lent *lent_new(const struct service *s)
 		.protocol = s->protocol,
 		.algorithm = s->algorithm,
 		.mode = s->mode,
+		.kind = s->kind,
 		.port = s->port,
 		.address = addr_format(s->ip.ip, s->ip.family, l->texts[n + m].text),
 		.name = s->name,

@@ -172,6 +172,21 @@ static int map_sources(const struct service_front *f, struct service *s)
 	return 0;
 }
 
+static uint8_t map_kind(enum front_kind kind)
+{
+	switch (kind) {
+	case FRONT_LOAD_BALANCER:
+		return CLITE_KIND_LOAD_BALANCER;
+	case FRONT_EXTERNAL_IP:
+		return CLITE_KIND_EXTERNAL_IP;
+	case FRONT_NODE_PORT:
+		return CLITE_KIND_NODE_PORT;
+	case FRONT_CLUSTER_IP:
+		break;
+	}
+	return CLITE_KIND_CLUSTER_IP;
+}
+
 /* The one place where a front end's properties become those of a service. The forwarding
  * mode and the port of health checks have none to become. */
 static int map_front(struct importer *m, const struct service_front *f, struct service *s)
@@ -182,6 +197,7 @@ static int map_front(struct importer *m, const struct service_front *f, struct s
 		return r;
 	s->affinity = f->affinity;
 	s->flags |= CLITE_SERVICE_REJECT;
+	s->kind = map_kind(f->kind);
 	s->port = f->port;
 	s->protocol = f->protocol;
 	s->algorithm = f->algorithm ?: CLITE_LB_RANDOM;
@@ -239,7 +255,7 @@ static int service_make(struct importer *m, const struct wanted *w, struct servi
 static bool is_same(const struct service *a, const struct service *b)
 {
 	if (a->algorithm != b->algorithm || a->nbackends != b->nbackends ||
-	    a->flags != b->flags || a->affinity != b->affinity || a->nsources != b->nsources ||
+	    a->flags != b->flags || a->kind != b->kind || a->affinity != b->affinity || a->nsources != b->nsources ||
 	    strcmp(a->name, b->name) != 0 || labels_cmp(&a->labels, &b->labels) != 0)
 		return false;
 	for (size_t i = 0; i < a->nbackends; i++) {

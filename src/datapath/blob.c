@@ -130,7 +130,7 @@ int blob_endpoint_read(struct state *st, uint32_t id, const char *data, size_t l
 struct service_blob {
 	struct prefix ip;
 	uint16_t port;
-	uint8_t protocol, algorithm, mode, pad[3];
+	uint8_t protocol, algorithm, mode, kind, pad[2];
 	uint32_t gen, flags, affinity, nbackends, nsources;
 	struct slots all, local;
 };
@@ -145,6 +145,7 @@ int blob_service_write(const struct service *s, struct buf *out)
 	b.protocol = s->protocol;
 	b.algorithm = s->algorithm;
 	b.mode = s->mode;
+	b.kind = s->kind;
 	b.gen = s->gen;
 	b.flags = s->flags;
 	b.affinity = s->affinity;
@@ -187,6 +188,7 @@ int blob_service_read(struct state *st, uint32_t id, const char *data, size_t le
 		.protocol = b.protocol,
 		.algorithm = b.algorithm,
 		.mode = b.mode,
+		.kind = b.kind,
 		.gen = b.gen,
 		.flags = b.flags,
 		.affinity = b.affinity,

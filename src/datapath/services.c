@@ -315,7 +315,8 @@ static int sources_write(struct state *st, const struct service *s, struct errte
 
 static uint16_t entry_flags(const struct service *s)
 {
-	return (s->flags & CLITE_SERVICE_EXTERNAL_LOCAL ? DP_SVC_EXT_LOCAL : 0) |
+	return (s->kind != CLITE_KIND_CLUSTER_IP ? DP_SVC_ROUTABLE : 0) |
+	       (s->flags & CLITE_SERVICE_EXTERNAL_LOCAL ? DP_SVC_EXT_LOCAL : 0) |
 	       (s->flags & CLITE_SERVICE_INTERNAL_LOCAL ? DP_SVC_INT_LOCAL : 0) |
 	       (s->nsources ? DP_SVC_SOURCES : 0) |
 	       (s->flags & CLITE_SERVICE_SOURCES_DENY ? DP_SVC_SOURCES_DENY : 0) |

@@ -44,6 +44,7 @@ struct service {
 	uint8_t protocol;
 	uint8_t algorithm;
 	uint8_t mode; /* DP_MODE_* */
+	uint8_t kind; /* CLITE_KIND_* */
 	uint32_t gen;
 	struct slots {
 		uint32_t first, n; /* in the slots map */

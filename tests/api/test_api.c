@@ -1445,8 +1445,8 @@ START_TEST(service_arguments)
 	opts->mode = CLITE_MODE_IPIP; /* the back end has another port */
 	REFUSED(EINVAL, "8080");
 	*opts = service_opts;
-	opts->reserved2 = 1;
-	REFUSED(EINVAL, "reserved");
+	opts->kind = 6;
+	REFUSED(EINVAL, "kind 6 is none");
 	*opts = service_opts;
 	opts->reserved = 1;
 	REFUSED(EINVAL, "reserved");

@@ -10,7 +10,7 @@ vip4=203.0.113.80 vip6=2001:db8:f::80
 node4=198.51.100.1 node6=2001:db8:100::1
 far4=172.30.0.9 far6=2001:db8:30::9
 near4=172.30.0.1 near6=2001:db8:30::1
-no_mapping=167 not_in_range=177 no_backend=158
+no_mapping=167 not_in_range=177 no_backend=158 is_cluster_ip=174
 
 # Another network, which knows no way to the clients: answers come to the balancer or nowhere.
 make_far() {
@@ -45,7 +45,7 @@ service() {
 		backends=()
 		for one in "${to[@]}"; do backends+=("$(in_url "$one")"); done
 		clite service update --frontend "$(in_url "$address"):$port" \
-			--backends "$(IFS=, && echo "${backends[*]}")" "$@" >"$tmp/service.out" 2>&1 ||
+			--backends "$(IFS=, && echo "${backends[*]}")" --kind LoadBalancer "$@" >"$tmp/service.out" 2>&1 ||
 			die "cannot update a service: $(cat "$tmp/service.out")"
 	done
 }
@@ -79,7 +79,8 @@ large() {
 }
 
 unreachable() {
-	clite service update --frontend "$(in_url "$vip"):7/udp" --backends "$(in_url "$far")" >/dev/null || return
+	clite service update --frontend "$(in_url "$vip"):7/udp" --backends "$(in_url "$far")" \
+		--kind ExternalIP >/dev/null || return
 	prints "Connection refused by $vip about $vip" in_ns world python3 "$root/tests/integration/net.py" \
 		unreachable "$vip"
 }
@@ -141,6 +142,12 @@ sources() {
 		answered_by web1 "$world" "$vip" || return
 	# Endpoints are not the world.
 	service "$vip" "$web1" --sources "192.0.2.0/24" && prints "web1 $web2" get web2 "$vip"
+}
+
+# A cluster's own address is not the world's; endpoints use it.
+cluster_ip() {
+	service "$vip" "$web1" --kind ClusterIP && refused_by "$is_cluster_ip" && prints "web1 $web2" get web2 "$vip" &&
+		prints "web1 $web2" ask web2 "$vip"
 }
 
 local_only() {
@@ -267,6 +274,7 @@ for f in 4 6; do
 	check "IPv$f: a flow goes on over changes" kept
 	check "IPv$f: affinity" affinity
 	check "IPv$f: sources" sources
+	check "IPv$f: a cluster's own address" cluster_ip
 	check "IPv$f: local back ends only" local_only
 	check "IPv$f: no back end" no_more
 	check "IPv$f: no back end, rejected" rejected

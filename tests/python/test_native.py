@@ -74,7 +74,7 @@ class HeadersTest(unittest.TestCase):
             "Direction": "CLITE_", "Action": "CLITE_", "Operator": "CLITE_OP_",
             "PeerKind": "CLITE_PEER_", "DefaultDeny": "CLITE_DEFAULT_DENY_",
             "ReservedIdentity": "CLITE_ID_", "IpcacheSource": "CLITE_IPCACHE_",
-            "Algorithm": "CLITE_LB_", "Mode": "CLITE_MODE_", "BackendState": "CLITE_BACKEND_",
+            "Algorithm": "CLITE_LB_", "Mode": "CLITE_MODE_", "ServiceKind": "CLITE_KIND_", "BackendState": "CLITE_BACKEND_",
             "ConntrackFlags": "CLITE_CT_", "EventType": "CLITE_EVENT_",
             "Verdict": "CLITE_VERDICT_", "WarningCode": "CLITE_WARNING_",
             "Enforcement": "CLITE_ENFORCE_", "Way": "CLITE_WAY_",

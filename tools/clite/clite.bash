@@ -73,6 +73,7 @@ _clite_value() {
 		compopt -o nospace 2>/dev/null
 		words=$(_clite_settings)
 		;;
+	--kind) words=$'ClusterIP\nNodePort\nExternalIP\nLoadBalancer\nHostPort\nStandalone' ;;
 	--algorithm) words=$'random\nmaglev' ;;
 	--mode) words=$'snat\nipip\ngue' ;;
 	--states) words=$'active\nterminating\nquarantined\nmaintenance' ;;

@@ -99,6 +99,7 @@ static const struct opt service_update_opts[] = {
 	{ OPT_NAME, "name", "NAME", "name for people, events and policies, NAMESPACE/NAME" },
 	{ 'l', "labels", "LABEL", "a label for policies, [SOURCE:]KEY[=VALUE]; once for each" },
 	{ OPT_ALGORITHM, "algorithm", "ALGORITHM", "random (default) or maglev" },
+	{ OPT_KIND, "kind", "KIND", "ClusterIP (default) is for endpoints; NodePort, ExternalIP, LoadBalancer, HostPort and Standalone are for the world, too" },
 	{ OPT_AFFINITY, "affinity", "SECONDS", "a client keeps its back end so long after its last flow" },
 	{ OPT_SOURCES, "sources", "PREFIX,...", "clients in the world that may use it (all)" },
 	{ OPT_SOURCES_DENY, "sources-deny", NULL, "--sources are those that may not" },
@@ -379,8 +380,8 @@ const struct command commands[] = {
 		.purpose = "Make a service, or change the one of this address and port",
 		.details =
 			"Packets to the front end go to one of the back ends: those of endpoints, and\n"
-			"of the world at an uplink (\"clite device attach\"). Flows of back ends that\n"
-			"are not named any more are given up; the others stay.\n"
+			"of the world at an uplink (\"clite device attach\") if the kind is not ClusterIP.\n"
+			"Flows of back ends that are not named any more are given up; the others stay.\n"
 			"A service without back ends drops its packets; with --reject it says so.",
 		.example =
 			"clite service update --frontend 10.96.0.1:80 --name default/web \\\n"

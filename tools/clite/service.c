@@ -3,8 +3,30 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "output.h"
+
+static const char *const kinds[] = {
+	[CLITE_KIND_CLUSTER_IP] = "ClusterIP",	   [CLITE_KIND_NODE_PORT] = "NodePort",
+	[CLITE_KIND_EXTERNAL_IP] = "ExternalIP",  [CLITE_KIND_LOAD_BALANCER] = "LoadBalancer",
+	[CLITE_KIND_HOST_PORT] = "HostPort",	   [CLITE_KIND_STANDALONE] = "Standalone",
+};
+
+static const char *kind_text(uint32_t kind)
+{
+	return kind < ARRAY_SIZE(kinds) ? kinds[kind] : "unknown";
+}
+
+static uint32_t kind_arg(const struct cli *cli, const char *text)
+{
+	for (uint32_t k = 0; k < ARRAY_SIZE(kinds); k++)
+		if (!strcasecmp(kinds[k], text))
+			return k;
+	usage_error(cli,
+		    "--kind: '%s' is none of ClusterIP, NodePort, ExternalIP, LoadBalancer, HostPort, Standalone",
+		    text);
+}
 
 static const char *algorithm_text(uint32_t algorithm)
 {
@@ -127,7 +149,7 @@ static json_t *flags_json(const struct clite_service_info *svc)
 		json_put_text(flags, "namespace", space ? space : "");
 	}
 	json_put_text(flags, "name", slash ? slash + 1 : svc->name);
-	json_put_text(flags, "type", "ClusterIP");
+	json_put_text(flags, "type", kind_text(svc->kind));
 	json_put(flags, "labels", json_strings(svc->labels));
 	json_put_text(flags, "extTrafficPolicy", policy_text(svc, CLITE_SERVICE_EXTERNAL_LOCAL));
 	json_put_text(flags, "intTrafficPolicy", policy_text(svc, CLITE_SERVICE_INTERNAL_LOCAL));
@@ -182,7 +204,7 @@ static void service_rows(struct table *t, const struct clite_service_info *svc)
 
 	table_cell(t, "%u", svc->id);
 	table_cell(t, "%s", frontend);
-	table_cell(t, "ClusterIP");
+	table_cell(t, "%s", kind_text(svc->kind));
 	for (size_t i = 0; i < svc->nbackends; i++) {
 		if (i)
 			table_skip(t, 3);
@@ -216,7 +238,7 @@ static void print_service(const struct clite_service_info *svc)
 	table_cell(&t, "Frontend:");
 	table_cell(&t, "%s", frontend);
 	table_cell(&t, "Service Type:");
-	table_cell(&t, "ClusterIP");
+	table_cell(&t, "%s", kind_text(svc->kind));
 	table_cell(&t, "Algorithm:");
 	table_cell(&t, "%s", algorithm_text(svc->algorithm));
 	table_cell(&t, "Traffic policy:");
@@ -471,6 +493,9 @@ static void update_options(struct cli *cli, struct clite_service_opts *opts, str
 			break;
 		case OPT_SOURCES_DENY:
 			opts->flags |= CLITE_SERVICE_SOURCES_DENY;
+			break;
+		case OPT_KIND:
+			opts->kind = kind_arg(cli, cli->value);
 			break;
 		case OPT_REJECT:
 			opts->flags |= CLITE_SERVICE_REJECT;

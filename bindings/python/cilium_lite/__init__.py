@@ -21,7 +21,7 @@ from .context import Config, Context, Counter, Feature, Status, instances, probe
 from .endpoint import Endpoint, Endpoints
 from .enums import (Action, Aggregation, Algorithm, BackendState, ConntrackFlags, DefaultDeny,
                     Direction, Enforcement, EventType, IpcacheSource, Mode, Operator, PeerKind,
-                    Protocol, ReservedIdentity, Verdict, WarningCode, Way)
+                    Protocol, ReservedIdentity, ServiceKind, Verdict, WarningCode, Way)
 from .event import (Event, EventStream, Subscription, drop_reason_name, drop_reason_text,
                     trace_point_text)
 from .identity import Identities, Identity, Ipcache, IpcacheEntry
@@ -44,7 +44,7 @@ __all__ = [
     "Operator", "Part", "Peer",
     "PeerKind", "Policies", "Policy", "PolicyEntry", "Port", "Protocol", "Rehearsal",
     "RehearsalCounts", "RehearsedFlow", "Requirement", "ReservedIdentity", "Rule", "RuleHits",
-    "RuleInfo", "Selector", "Service", "Services", "Stale", "Status", "Subscription", "TooBig",
+    "RuleInfo", "Selector", "Service", "ServiceKind", "Services", "Stale", "Status", "Subscription", "TooBig",
     "Trace", "TraceStep", "Transaction", "Unsupported", "Verdict", "Warning", "WarningCode",
     "Way", "drop_reason_name", "drop_reason_text", "instances", "probe", "trace_point_text",
     "validate", "version",

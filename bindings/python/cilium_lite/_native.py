@@ -77,6 +77,13 @@ CLITE_IPCACHE_USER = 3
 CLITE_LB_RANDOM = 1
 CLITE_LB_MAGLEV = 2
 
+CLITE_KIND_CLUSTER_IP = 0
+CLITE_KIND_NODE_PORT = 1
+CLITE_KIND_EXTERNAL_IP = 2
+CLITE_KIND_LOAD_BALANCER = 3
+CLITE_KIND_HOST_PORT = 4
+CLITE_KIND_STANDALONE = 5
+
 CLITE_SERVICE_EXTERNAL_LOCAL = 1
 CLITE_SERVICE_INTERNAL_LOCAL = 2
 CLITE_SERVICE_SOURCES_DENY = 4
@@ -444,7 +451,7 @@ class clite_service_opts(Structure):
         ("flags", c_uint32),
         ("affinity", c_uint32),
         ("mode", c_uint32),
-        ("reserved2", c_uint32),
+        ("kind", c_uint32),
     ]
 
 
@@ -479,7 +486,7 @@ class clite_service_info(Structure):
         ("flags", c_uint32),
         ("affinity", c_uint32),
         ("mode", c_uint32),
-        ("reserved2", c_uint32),
+        ("kind", c_uint32),
     ]
 
 

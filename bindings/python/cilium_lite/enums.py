@@ -98,6 +98,17 @@ class Mode(enum.IntEnum):
     GUE = n.CLITE_MODE_GUE
 
 
+class ServiceKind(enum.IntEnum):
+    """For whom a service is. All but CLUSTER_IP: for the world, too."""
+
+    CLUSTER_IP = n.CLITE_KIND_CLUSTER_IP
+    NODE_PORT = n.CLITE_KIND_NODE_PORT
+    EXTERNAL_IP = n.CLITE_KIND_EXTERNAL_IP
+    LOAD_BALANCER = n.CLITE_KIND_LOAD_BALANCER
+    HOST_PORT = n.CLITE_KIND_HOST_PORT
+    STANDALONE = n.CLITE_KIND_STANDALONE
+
+
 class BackendState(enum.IntEnum):
     """Only ACTIVE back ends get new flows."""
 

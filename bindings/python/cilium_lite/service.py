@@ -11,7 +11,7 @@ from . import _native
 from ._core import (AddressLike, Arena, IPAddress, LabelsLike, decode, decode_strings, encode,
                     encode_address, encode_optional, enumerated, label_list, named, unsigned)
 from ._errors import NotFound
-from .enums import Algorithm, BackendState, Mode, Protocol
+from .enums import Algorithm, BackendState, Mode, Protocol, ServiceKind
 from .masquerade import Network
 from .policy import Limits, Source, _read
 
@@ -69,6 +69,7 @@ class Service:
     affinity: int  # seconds that a client keeps its back end; 0: none
     reject: bool  # without a back end its packets are answered, not only dropped
     mode: Union[Mode, int]
+    kind: Union[ServiceKind, int]
     context: Context = dataclasses.field(repr=False, compare=False)
 
     def delete(self) -> None:
@@ -104,6 +105,7 @@ class Services:
             affinity=c.affinity,
             reject=bool(c.flags & _native.CLITE_SERVICE_REJECT),
             mode=named(c.mode, Mode),
+            kind=named(c.kind, ServiceKind),
             context=self._context)
 
     def update(self, address: AddressLike, port: int,
@@ -114,7 +116,8 @@ class Services:
                sources: Iterable[Union[Network, str]] = (), sources_deny: bool = False,
                external_local: bool = False, internal_local: bool = False,
                affinity: int = 0, reject: bool = False,
-               mode: Union[Mode, int, str] = Mode.SNAT) -> Service:
+               mode: Union[Mode, int, str] = Mode.SNAT,
+               kind: Union[ServiceKind, int, str] = ServiceKind.CLUSTER_IP) -> Service:
         """Make a service, or change the one of this address, port and protocol: at once and whole.
 
         backends   Backend objects, tuples of its members such as ("10.0.0.2", 8080), or
@@ -130,6 +133,8 @@ class Services:
         affinity   seconds after its last flow that a client keeps its back end; 0: none
         reject     without a back end packets are answered with ICMP, not only dropped
         mode       "snat", "ipip" or "gue"
+        kind       "cluster_ip": for endpoints; "node_port", "external_ip", "load_balancer",
+                   "host_port", "standalone": for the world, too
         """
         arena = Arena()
         flags = 0
@@ -152,7 +157,8 @@ class Services:
             labels=arena.strings([encode(label, "a label") for label in label_list(labels)]),
             sources=arena.strings([encode(str(p), "a source") for p in sources]),
             flags=flags, affinity=unsigned(affinity, 32, "affinity"),
-            mode=enumerated(mode, Mode, "mode"))
+            mode=enumerated(mode, Mode, "mode"),
+            kind=enumerated(kind, ServiceKind, "kind"))
         core = self._context._core
         return self[core.number(core.lib.clite_service_update, ctypes.byref(opts))]
 
