@@ -41,7 +41,7 @@ struct clite_trace_opts {
 	uint16_t source_port;		/**< 0: any; live: one that is free */
 	uint16_t destination_port;	/**< of ICMP: the type */
 	uint32_t backend;		/**< which of a service's active back ends, from 0; 0: what a hash chooses for the source port, else the first; live: 0 */
-	const void *packet;		/**< an Ethernet frame with IPv4 or IPv6: addresses, protocol and ports are taken from it, nothing else; NULL: none */
+	const void *packet;		/**< an Ethernet frame with IPv4 or IPv6: addresses, protocol and ports are taken from it, and a live trace runs it; NULL: none */
 	size_t packet_len;		/**< bytes */
 };
 
@@ -51,6 +51,7 @@ struct clite_trace_opts {
 #define CLITE_WAY_ENDPOINT 1u /**< to an endpoint's device */
 #define CLITE_WAY_HOST 2u     /**< to the host itself */
 #define CLITE_WAY_STACK 3u    /**< to the world, by the host's routes */
+#define CLITE_WAY_NETWORK 4u  /**< to a back end elsewhere, out of an uplink past the stack */
 /** @} */
 
 /** What the policies of one end say. @since 0.1 */

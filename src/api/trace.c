@@ -34,6 +34,8 @@ struct tracing {
 	char (*choice_names)[PREFIX_STR];
 	struct end src, dst;
 	bool spoofed;
+	bool outside;	 /* from the world, by an uplink */
+	uint32_t refused; /* why the service is not for who sends it; 0: it is */
 	struct world world;
 	struct step egress, ingress;
 	char source[PREFIX_STR], destination[PREFIX_STR];
@@ -264,16 +266,28 @@ static const struct service *service_at(const struct state *st, const struct tra
 }
 
 /* The n-th active back end, or (to != NULL) that with an address and port. */
-static const struct backend *backend_of(const struct service *s, uint32_t n,
+static bool is_local_only(const struct tracing *g)
+{
+	return g->service->flags &
+	       (g->outside ? CLITE_SERVICE_EXTERNAL_LOCAL : CLITE_SERVICE_INTERNAL_LOCAL);
+}
+
+static bool is_choice(const struct tracing *g, const struct backend *b)
+{
+	return b->state == CLITE_BACKEND_ACTIVE && (!is_local_only(g) || b->local);
+}
+
+static const struct backend *backend_of(const struct tracing *g, uint32_t n,
 					const struct prefix *to, uint16_t port, uint32_t *count)
 {
+	const struct service *s = g->service;
 	const struct backend *found = NULL;
 
 	*count = 0;
 	for (size_t i = 0; i < s->nbackends; i++) {
 		const struct backend *b = &s->backends[i];
 
-		if (b->state != CLITE_BACKEND_ACTIVE)
+		if (!is_choice(g, b))
 			continue;
 		if (to ? !prefix_cmp(&b->ip, to) && b->port == port : *count == n)
 			found = b;
@@ -295,7 +309,7 @@ static int choices_list(struct tracing *g)
 	for (size_t i = 0; i < s->nbackends; i++) {
 		const struct backend *b = &s->backends[i];
 
-		if (b->state != CLITE_BACKEND_ACTIVE)
+		if (!is_choice(g, b))
 			continue;
 		g->choices[n].address = addr_format(b->ip.ip, b->ip.family, g->choice_names[n]);
 		g->choices[n].port = b->port;
@@ -314,28 +328,49 @@ static void backend_choose(struct tracing *g, const struct clite_trace_opts *o,
 	struct clite_trace *t = &g->trace;
 	const struct backend *b = NULL;
 
-	g->backend = backend_of(g->service, o->backend, NULL, 0, &t->backends);
-	if (g->packet.sport && !o->backend)
+	g->backend = backend_of(g, o->backend, NULL, 0, &t->backends);
+	/* With affinity it is also a matter of who came before. */
+	if (g->packet.sport && !o->backend && !g->service->affinity && !is_local_only(g))
 		b = service_choice(&g->ctx->st, g->service, &g->packet.from, g->packet.sport);
 	if (!b && live)
-		b = backend_of(g->service, 0, &live->to, live->dport, &t->backends);
+		b = backend_of(g, 0, &live->to, live->dport, &t->backends);
 	if (b)
 		g->backend = b;
 	t->chosen = b || t->backends == 1;
 }
 
-/* Endpoints' packets are translated; others' are not. */
+/* Who in the world may use it: 0 or a drop reason. */
+static uint32_t refuses(const struct service *s, const struct prefix *from)
+{
+	bool deny = s->flags & CLITE_SERVICE_SOURCES_DENY, found = false;
+
+	if (s->kind == CLITE_KIND_CLUSTER_IP)
+		return 174;
+	for (size_t i = 0; i < s->nsources && !found; i++)
+		found = prefix_contains(&s->sources[i], from);
+	return s->nsources && found == deny ? 177 : 0;
+}
+
+/* Endpoints' packets are translated, and those that the world sends to an uplink; the host's
+ * are not. */
 static int translate(struct tracing *g, const struct clite_trace_opts *o,
 		     const struct live_result *live)
 {
 	struct clite_trace *t = &g->trace;
 
-	if (!g->src.ep || !g->packet.to.family || g->spoofed)
+	g->outside = !g->src.ep && g->src.identity->id != CLITE_ID_HOST && g->ctx->st.ndevices;
+	if ((!g->src.ep && !g->outside) || !g->packet.to.family || g->spoofed)
 		return 0;
 	g->service = service_at(&g->ctx->st, &g->packet);
+	/* What goes whole, in an outer packet, is not translated. */
+	if (g->service && g->outside && g->service->mode != CLITE_MODE_SNAT)
+		g->service = NULL;
 	if (!g->service)
 		return 0;
 	t->service = g->service->id;
+	g->refused = g->outside ? refuses(g->service, &g->packet.from) : 0;
+	if (g->refused)
+		return choices_list(g);
 	backend_choose(g, o, live);
 	if (!g->backend && t->backends)
 		return err_set(&g->ctx->err, EINVAL, "backend %u: service %u has %u active ones",
@@ -423,7 +458,7 @@ static int judge_both(struct tracing *g)
 		return 0;
 	}
 	if (g->service && !g->backend) {
-		t->reason = 158; /* no back end */
+		t->reason = g->refused ?: 158; /* no back end */
 		return 0;
 	}
 	if (g->backend && g->src.ep == g->dst.ep)
@@ -477,7 +512,9 @@ static void way_out(struct tracing *g)
 		t->way = CLITE_WAY_ENDPOINT;
 		t->ifindex = g->dst.ep->ifindex;
 	} else {
-		t->way = g->dst.identity->id == CLITE_ID_HOST ? CLITE_WAY_HOST : CLITE_WAY_STACK;
+		t->way = g->dst.identity->id == CLITE_ID_HOST ? CLITE_WAY_HOST :
+			 g->outside && g->backend		      ? CLITE_WAY_NETWORK :
+								CLITE_WAY_STACK;
 	}
 }
 

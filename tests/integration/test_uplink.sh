@@ -62,7 +62,7 @@ places() {
 	service "$vip" "$far"
 	check "$1: another host sees the balancer" answered_by far "$near" "$vip"
 	check "$1: large transfers, both ways" large
-	check "$1: large datagrams" prints "far $near" ask world "$vip" --size 1400
+	check "$1: large datagrams" prints "far $near" ask world "$vip" --size 20000
 	service "$vip" "$node"
 	check "$1: the host itself sees the client" answered_by host "$world" "$vip"
 	service "$node" "$far"
@@ -200,6 +200,22 @@ exhausted() {
 		clite bpf ct flush >/dev/null && ask web1 "$world" --source-port 21000
 }
 
+# What a trace says is what has just been seen.
+traces() {
+	service "$vip" "$far" --sources "$other"
+	clite policy trace --src "$world" --dst "$vip" --dport 80 >"$tmp/out" && cat "$tmp/out" &&
+		grep -q 'to another host' "$tmp/out" && grep -q "$far" "$tmp/out" || return
+	service "$vip" "$web1" --sources "192.0.2.0/24,2001:db8:77::/48"
+	clite policy trace --src "$world" --dst "$vip" --dport 80 >"$tmp/out"
+	cat "$tmp/out"
+	grep -q 'Denied by LB src range check' "$tmp/out" || return
+	service "$vip" "$web1" --kind ClusterIP
+	clite policy trace --src "$world" --dst "$vip" --dport 80 >"$tmp/out"
+	grep -q 'Is a ClusterIP' "$tmp/out" || return
+	service "$vip" "$web1"
+	clite policy trace --src "$world" --dst "$vip" --dport 80 >"$tmp/out" && grep -q 'to endpoint' "$tmp/out"
+}
+
 no_more() {
 	service "$vip" "" && refused_by "$no_backend"
 }
@@ -276,6 +292,7 @@ for f in 4 6; do
 	check "IPv$f: sources" sources
 	check "IPv$f: a cluster's own address" cluster_ip
 	check "IPv$f: local back ends only" local_only
+	check "IPv$f: traced" traces
 	check "IPv$f: no back end" no_more
 	check "IPv$f: no back end, rejected" rejected
 	check "IPv$f: a way that takes less" path_mtu

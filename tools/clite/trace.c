@@ -173,7 +173,8 @@ static void print_step(const struct clite_trace_step *s, const char *what)
 static const char *way_text(uint32_t way)
 {
 	static const char *const ways[] = { "dropped", "to endpoint", "to the host",
-					    "to the world, by the host's routes" };
+					    "to the world, by the host's routes",
+					    "to another host, out of an uplink" };
 
 	return way < ARRAY_SIZE(ways) ? ways[way] : "unknown";
 }

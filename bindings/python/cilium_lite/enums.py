@@ -151,6 +151,7 @@ class Way(enum.IntEnum):
     ENDPOINT = n.CLITE_WAY_ENDPOINT
     HOST = n.CLITE_WAY_HOST
     STACK = n.CLITE_WAY_STACK  # to the world, by the host's routes
+    NETWORK = n.CLITE_WAY_NETWORK  # to a back end elsewhere, past the stack
 
 
 class WarningCode(enum.IntEnum):
