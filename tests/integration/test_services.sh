@@ -121,6 +121,9 @@ all_running() {
 	done
 }
 
+# More than buffers on the way hold.
+much=24000000
+
 # Connections are spread over three; one goes: its connections end, the others go on.
 update_under_traffic() {
 	local address=$1 url n pids=() status left=0 gone=0
@@ -128,8 +131,8 @@ update_under_traffic() {
 	url="http://$(in_url "$address")"
 	rm -f "$tmp"/name* "$tmp"/rest*
 	for ((n = 0; n < 8; n++)); do
-		background "curl$n" client "${curl[@]}" --max-time 6 --limit-rate 400k \
-			-o "$tmp/name$n" "$url/" -o "$tmp/rest$n" "$url/1200000"
+		background "curl$n" client "${curl[@]}" --max-time 30 --limit-rate 8M \
+			-o "$tmp/name$n" "$url/" -o "$tmp/rest$n" "$url/$much"
 		pids+=("$pid")
 	done
 	wait_for all_running || return
@@ -143,7 +146,7 @@ update_under_traffic() {
 			[[ $status -ne 0 ]] || return
 		else
 			left=$((left + 1))
-			[[ $status -eq 0 && $(size_of "$tmp/rest$n") -eq 1200000 ]] || return
+			[[ $status -eq 0 && $(size_of "$tmp/rest$n") -eq $much ]] || return
 		fi
 	done
 	update random 11 12 13
