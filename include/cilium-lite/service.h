@@ -35,7 +35,7 @@ extern "C" {
 /** \name States of a back end; numbers of Cilium's.
  * @{ */
 #define CLITE_BACKEND_ACTIVE 0u
-#define CLITE_BACKEND_TERMINATING 1u /**< keeps its flows, gets no new ones */
+#define CLITE_BACKEND_TERMINATING 1u /**< keeps its flows, gets new ones only if none is active */
 #define CLITE_BACKEND_QUARANTINED 2u /**< keeps its flows, gets no new ones */
 #define CLITE_BACKEND_MAINTENANCE 3u /**< keeps its flows, gets no new ones */
 /** @} */

@@ -35,6 +35,7 @@ struct tracing {
 	struct end src, dst;
 	bool spoofed;
 	bool outside;	 /* from the world, by an uplink */
+	uint32_t choosable; /* state of back ends for new flows */
 	uint32_t refused; /* why the service is not for who sends it; 0: it is */
 	struct world world;
 	struct step egress, ingress;
@@ -274,7 +275,17 @@ static bool is_local_only(const struct tracing *g)
 
 static bool is_choice(const struct tracing *g, const struct backend *b)
 {
-	return b->state == CLITE_BACKEND_ACTIVE && (!is_local_only(g) || b->local);
+	return b->state == g->choosable && (!is_local_only(g) || b->local);
+}
+
+/* Those that are active; if there are none, those that are terminating. */
+static void choosable_find(struct tracing *g)
+{
+	g->choosable = CLITE_BACKEND_ACTIVE;
+	for (size_t i = 0; i < g->service->nbackends; i++)
+		if (is_choice(g, &g->service->backends[i]))
+			return;
+	g->choosable = CLITE_BACKEND_TERMINATING;
 }
 
 static const struct backend *backend_of(const struct tracing *g, uint32_t n,
@@ -368,6 +379,7 @@ static int translate(struct tracing *g, const struct clite_trace_opts *o,
 	if (!g->service)
 		return 0;
 	t->service = g->service->id;
+	choosable_find(g);
 	g->refused = g->outside ? refuses(g->service, &g->packet.from) : 0;
 	if (g->refused)
 		return choices_list(g);

@@ -190,9 +190,9 @@ static int slots_alloc(struct state *st, uint32_t n, struct slots *ret, struct e
 
 typedef char backend_name[PREFIX_STR + 32];
 
-/* The active back ends that a table is for. */
-static size_t active_backends(const struct service *s, bool local, struct maglev_backend *ret,
-			      backend_name *names)
+/* The back ends in a state that a table is for. */
+static size_t backends_in(const struct service *s, uint32_t state, bool local,
+			  struct maglev_backend *ret, backend_name *names)
 {
 	char ip[PREFIX_STR];
 	size_t n = 0;
@@ -200,7 +200,7 @@ static size_t active_backends(const struct service *s, bool local, struct maglev
 	for (size_t i = 0; i < s->nbackends; i++) {
 		const struct backend *b = &s->backends[i];
 
-		if (b->state != CLITE_BACKEND_ACTIVE || (local && !b->local))
+		if (b->state != state || (local && !b->local))
 			continue;
 		snprintf(names[n], sizeof(names[n]), "%s:%u/%u",
 			 addr_format(b->ip.ip, b->ip.family, ip), b->port, s->protocol);
@@ -224,7 +224,10 @@ static int table_fill(struct state *st, const struct service *s, bool local, str
 	*ret = (struct slots){};
 	if (!active || !names)
 		return -ENOMEM;
-	n = active_backends(s, local, active, names);
+	n = backends_in(s, CLITE_BACKEND_ACTIVE, local, active, names);
+	/* Better one that is about to go than none, as with kube-proxy and Cilium. */
+	if (!n)
+		n = backends_in(s, CLITE_BACKEND_TERMINATING, local, active, names);
 	if (n && s->algorithm == CLITE_LB_MAGLEV) {
 		size = maglev_size(n);
 		table = malloc(size * sizeof(*table));

@@ -60,12 +60,24 @@ def enter_netns(path):
 # ---- serve --------------------------------------------------------------------
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """/ tells who serves and who asks, /N sends N bytes."""
+    """/ tells who serves and who asks, /N sends N bytes, /endless does not stop."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    def endless(self):
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b"x" * 65536)
+        except OSError:
+            self.close_connection = True
+
     def do_GET(self):
+        if self.path == "/endless":
+            self.endless()
+            return
         if self.path == "/":
             body = f"{self.server.name} {plain(self.client_address[0])}\n".encode()
         else:

@@ -104,7 +104,12 @@ no_more() {
 states() {
 	clite service update --frontend "$service4:53/udp" --states active,terminating \
 		--backends "$(address4 11),$(address4 12)" >/dev/null || return
-	spread "$(address4 1)" web1 askers_udp "$service4"
+	spread "$(address4 1)" web1 askers_udp "$service4" || return
+	# All are about to go: better one of these than none.
+	clite service update --frontend "$service4:53/udp" --states terminating,quarantined \
+		--backends "$(address4 11),$(address4 12)" >/dev/null || return
+	spread "$(address4 1)" web1 askers_udp "$service4" &&
+		clite policy trace --src client --dst "$service4" --dport 53/udp | grep -q "$(address4 11)"
 }
 
 # ---- changes under traffic ----------------------------------------------------------
@@ -121,36 +126,51 @@ all_running() {
 	done
 }
 
-# More than buffers on the way hold.
-much=24000000
+# Each of these transfers gets another megabyte: all_grow NUMBER...
+all_grow() {
+	local n before
 
-# Connections are spread over three; one goes: its connections end, the others go on.
+	for n; do
+		before=$(size_of "$tmp/rest$n")
+		wait_for grows "$n" "$before" || return
+	done
+}
+
+grows() {
+	[[ $(size_of "$tmp/rest$1") -gt $(($2 + 1000000)) ]]
+}
+
+sizes() {
+	local n
+
+	for n; do size_of "$tmp/rest$n"; done
+}
+
+# Transfers without an end are spread over three back ends; one goes: its transfers get nothing
+# any more, the others go on.
 update_under_traffic() {
-	local address=$1 url n pids=() status left=0 gone=0
+	local address=$1 url n pids=() status=0 left=() gone=() before
 
 	url="http://$(in_url "$address")"
 	rm -f "$tmp"/name* "$tmp"/rest*
 	for ((n = 0; n < 8; n++)); do
-		background "curl$n" client "${curl[@]}" --max-time 30 --limit-rate 8M \
-			-o "$tmp/name$n" "$url/" -o "$tmp/rest$n" "$url/$much"
+		background "curl$n" client "${curl[@]}" --max-time 60 --limit-rate 4M \
+			-o "$tmp/name$n" "$url/" -o "$tmp/rest$n" "$url/endless"
 		pids+=("$pid")
 	done
-	wait_for all_running || return
-	update random 11 12
+	wait_for all_running && update random 11 12 || status=1
 	for ((n = 0; n < 8; n++)); do
-		status=0
-		wait "${pids[n]}" || status=$?
-		echo "$(cat "$tmp/name$n"): status $status, $(size_of "$tmp/rest$n") bytes, $(cat "$tmp/curl$n")"
-		if [[ $(cat "$tmp/name$n") == web3* ]]; then
-			gone=$((gone + 1))
-			[[ $status -ne 0 ]] || return
-		else
-			left=$((left + 1))
-			[[ $status -eq 0 && $(size_of "$tmp/rest$n") -eq $much ]] || return
-		fi
+		if [[ $(cat "$tmp/name$n") == web3* ]]; then gone+=("$n"); else left+=("$n"); fi
+	done
+	# What was on its way comes first.
+	all_grow "${left[@]}" && before=$(sizes "${gone[@]}") && all_grow "${left[@]}" &&
+		[[ $(sizes "${gone[@]}") == "$before" ]] || status=1
+	stop "${pids[@]}"
+	for ((n = 0; n < 8; n++)); do
+		echo "$(cat "$tmp/name$n"): $(size_of "$tmp/rest$n") bytes, $(cat "$tmp/curl$n")"
 	done
 	update random 11 12 13
-	[[ $left -gt 0 ]]
+	[[ $status -eq 0 && ${#left[@]} -gt 0 ]]
 }
 
 # Back ends change again and again, the client's connections to the one that stays do not care.
