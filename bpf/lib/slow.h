@@ -125,6 +125,22 @@ static __always_inline int classify_error(struct __sk_buff *skb, struct scratch 
 	return NEXT_FORWARD;
 }
 
+/* An answer of a back end that is gone, to what was asked before it went: until the
+ * client's next packet, which goes elsewhere, the flow is still that back end's. */
+static __always_inline int answer_under_way(struct scratch *s, const struct dp_flow *f)
+{
+	const struct pkt *p = &s->p;
+	struct dp_flow *asked;
+
+	if (!(f->flags & DP_FLOW_REPLY))
+		return 0;
+	flow_pair(p, f, &s->q);
+	asked = flow_lookup(&s->q);
+	return asked && flow_there(asked, s->now) && !(asked->flags & DP_FLOW_REPLY) &&
+	       asked->service == f->service && asked->backend == f->backend &&
+	       asked->nat_dport == p->sport && ip_equal(&asked->nat_daddr, &p->saddr);
+}
+
 /* What a parsed packet is. */
 __noinline int classify(struct __sk_buff *skb, struct scratch *s, u32 hook)
 {
@@ -141,7 +157,7 @@ __noinline int classify(struct __sk_buff *skb, struct scratch *s, u32 hook)
 		return classify_error(skb, s, hook);
 	f = flow_lookup(p);
 	if (!f || !flow_there(f, s->now) || flow_reopened(p, f, &s->q) ||
-	    !(flow_service_current(f) || service_kept(p, f)))
+	    !(flow_service_current(f) || service_kept(p, f) || answer_under_way(s, f)))
 		return NEXT_ADMIT;
 	s->reason = f->flags & DP_FLOW_REPLY ? 2 : 1;
 	return flow_current(f, s->epoch) ? NEXT_FORWARD : NEXT_JUDGE;
