@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 #define SAMPLES 64
-#define ROWS 64
+#define ROWS 160
 
 enum target {
 	NO_TARGET,
@@ -102,3 +102,4 @@ void bench_services(void);
 void print_rss(const char *instance); /* of this process, which opens it */
 void bench_events(void);
 void bench_sock(void);
+void bench_net_service(void);

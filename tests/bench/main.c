@@ -146,6 +146,7 @@ static const struct group {
 	{ "packet/", bench_packets },
 	{ "xdp/", bench_xdp },
 	{ "net/", bench_network },
+	{ "net-service/", bench_net_service },
 	{ "event/", bench_events },
 	{ "socket/", bench_sock },
 	{ "control/", bench_control },
