@@ -63,7 +63,7 @@ static void instance_service(struct clite_ctx *ctx, uint16_t port, uint32_t prot
 	struct clite_backend b[BACKENDS];
 	struct clite_service_opts o = {
 		.sz = sizeof(o), .address = NODE, .port = port, .protocol = protocol,
-		.backends = b, .nbackends = BACKENDS,
+		.kind = CLITE_KIND_NODE_PORT, .backends = b, .nbackends = BACKENDS,
 	};
 
 	for (uint32_t i = 0; i < BACKENDS; i++)

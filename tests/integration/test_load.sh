@@ -69,7 +69,7 @@ backends() {
 
 # update FRONTEND BACKENDS [OPTION]...
 update() {
-	clite service update --frontend "$1" --backends "$2" "${@:3}" >"$tmp/service.out" 2>&1 ||
+	clite service update --frontend "$1" --backends "$2" --kind LoadBalancer "${@:3}" >"$tmp/service.out" 2>&1 ||
 		{ cat "$tmp/service.out"; return 1; }
 }
 
@@ -239,7 +239,7 @@ all_measured() {
 	local protocol
 
 	for protocol in tcp udp; do
-		clite service update --frontend "$(in_url "$1"):5201/$protocol" --backends "$(in_url "$2")" \
+		clite service update --frontend "$(in_url "$1"):5201/$protocol" --kind LoadBalancer --backends "$(in_url "$2")" \
 			>/dev/null || return
 	done
 	measured "$1" "$3" -n 50M && measured "$1" "$3" -n 50M -R &&
@@ -260,10 +260,10 @@ make_many() {
 # hundred FAMILY LAST
 hundred() {
 	if [[ $1 == 4 ]]; then
-		clite service update --frontend "$many4:54/udp" --algorithm maglev \
+		clite service update --frontend "$many4:54/udp" --kind LoadBalancer --algorithm maglev \
 			--backends "$(seq -s , -f '172.30.100.%g' 1 "$2")"
 	else
-		clite service update --frontend "[$many6]:54/udp" --algorithm maglev \
+		clite service update --frontend "[$many6]:54/udp" --kind LoadBalancer --algorithm maglev \
 			--backends "$(seq -s , -f '[2001:db8:30:100::%g]' 1 "$2")"
 	fi >"$tmp/service.out" 2>&1
 }
