@@ -24,13 +24,13 @@ logged() {
 	grep -qF -e "$1" "$tmp/log"
 }
 
-# End it by a signal, and say how it ended: stop_clited SIGNAL
-stop_clited() {
+# It ends with this status by a signal: ends STATUS SIGNAL
+ends() {
 	local status=0
 
-	kill "-$1" "$daemon"
-	wait "$daemon" || status=$?
-	echo "$status"
+	kill "-$2" "$daemon"
+	wait "$daemon" 2>/dev/null || status=$?
+	[[ $status -eq $1 ]] || { echo "it ended with status $status"; return 1; }
 }
 
 # After SIGHUP it says this, once more: reload TEXT
@@ -39,19 +39,21 @@ reload() {
 
 	before=$(grep -cF -e "$1" "$tmp/log")
 	kill -HUP "$daemon"
-	wait_for eval '[[ $(grep -cF -e "$1" "$tmp/log") -gt $before ]]' || { tail "$tmp/log"; return 1; }
+	wait_for logged_more "$before" "$1" || { tail "$tmp/log"; return 1; }
 }
 
-# A configuration with one check; lines of it and others on standard input: configure [SERVICES]
+logged_more() {
+	[[ $(grep -cF -e "$2" "$tmp/log") -gt $1 ]]
+}
+
+# A configuration with one check, of all services by TCP; more lines: configure [LINE]...
 configure() {
-	cat - >"$tmp/more"
-	cat >"$config" <<YAML
-health-checks:
-- services: ["${1-*}"]
-  interval: 100ms
-  fall: 3
-$(cat "$tmp/more")
-YAML
+	printf '%s\n' "health-checks:" "- services: ['*']" "  interval: 100ms" "  fall: 3" "$@" >"$config"
+}
+
+# The same of one kind of services, by HTTP: configure_http SELECTOR [LINE]...
+configure_http() {
+	printf '%s\n' "health-checks:" "- services: ['$1']" "  kind: http" "  interval: 100ms" "${@:2}" >"$config"
 }
 
 # ---- what it is about -------------------------------------------------------------
@@ -61,9 +63,13 @@ states() {
 	clite service get "$1" -o json | query '" ".join(b["state"] for b in d["spec"]["backend-addresses"])'
 }
 
+are() {
+	[[ $(states "$2") == "$1" ]]
+}
+
 # They become these: becomes STATES FRONTEND
 becomes() {
-	wait_for eval '[[ $(states "$2") == "$1" ]]' && return
+	wait_for are "$@" && return
 	echo "$2: $(states "$2"), expected $1"
 	tail -n 20 "$tmp/log"
 	return 1
@@ -74,9 +80,12 @@ remains() {
 	local checks
 
 	becomes "$@" || return
-	checks=$(wc -l <"$tmp/log")
-	wait_for eval '[[ $(wc -l <"$tmp/log") -gt $((checks + 20)) ]]'
-	prints "$1" states "$2"
+	checks=$(grep -c ": bad: \|: good: " "$tmp/log")
+	wait_for checked $((checks + 20)) && prints "$1" states "$2"
+}
+
+checked() {
+	[[ $(grep -c ": bad: \|: good: " "$tmp/log") -ge $1 ]]
 }
 
 server_pids=()
@@ -108,8 +117,7 @@ family() {
 }
 
 service() {
-	clite service update --frontend "$front/tcp" --backends "$be1,$be2,$be3" "$@" >"$tmp/service.out" 2>&1 ||
-		die "cannot update a service: $(cat "$tmp/service.out")"
+	clite service update --frontend "$front/tcp" --backends "$be1,$be2,$be3" "$@" >/dev/null
 }
 
 # Every new connection is answered, and not by this one: without NAME
@@ -156,11 +164,11 @@ all_up() {
 }
 
 fail_open() {
-	configure <<<'  fail-open: true'
+	configure '  fail-open: true'
 	reload "reading" && becomes "active active active" "$front" && start_server web1 &&
 		becomes "active quarantined quarantined" "$front" && stop_server web1 &&
 		remains "active active active" "$front"
-	configure <<<''
+	configure
 	reload "reading" && becomes "quarantined quarantined quarantined" "$front"
 }
 
@@ -188,13 +196,13 @@ properties() {
 keeps_properties() {
 	local before
 
-	service --name shop/web -l tier=front -l k8s:app=web --algorithm maglev --affinity 77 --weights 1,2,3 --reject \
+	service --name shop/web -l tier=front -l k8s:app=web --algorithm maglev --affinity 77 --backend-weights 1,2,3 --reject \
 		--sources 192.0.2.0/24,2001:db8:77::/48 --sources-deny --external-local
 	before=$(properties)
 	stop_server web2
 	becomes "active quarantined active" "$front" && prints "$before" properties || return
 	# Somebody changes it meanwhile, and gets what he wants.
-	service --name shop/web --affinity 55 --weights 3,2,1
+	service --name shop/web --affinity 55 --backend-weights 3,2,1
 	becomes "active quarantined active" "$front" && before=$(properties) && [[ $before == *55* ]] || return
 	start_server web2
 	becomes "active active active" "$front" && prints "$before" properties
@@ -214,13 +222,7 @@ removed_stays_removed() {
 }
 
 http() {
-	configure '' <<-YAML
-	- services: ["shop/*"]
-	  kind: http
-	  interval: 100ms
-	  path: /5
-	  status: 204
-	YAML
+	configure_http 'shop/*' '  path: /5' '  status: 204'
 	service --name shop/web
 	reload "reading" && becomes "quarantined quarantined quarantined" "$front" &&
 		logged "status 200, expected 204-204" || return
@@ -252,23 +254,15 @@ http_host() {
 		server.serve_forever()'
 	local server=$pid
 	wait_for grep -q ready "$tmp/health" || return
-	configure '' <<-YAML
-	- services: ["$front/tcp"]
-	  kind: http
-	  interval: 100ms
-	  port: 8080
-	  path: /healthz
-	  host: health.test
-	  source4: 192.0.2.7
-	  source6: 2001:db8::7
-	YAML
+	configure_http "$front/tcp" '  port: 8080' '  path: /healthz' '  host: health.test' \
+		'  source4: 192.0.2.7' '  source6: 2001:db8::7'
 	reload "reading" && becomes "active quarantined quarantined" "$front" || return
 	grep -qE '^(192.0.2.7|2001:db8::7)$' "$tmp/health" || { cat "$tmp/health"; return 1; }
 	sed -i 's/health.test/other.test/' "$config"
 	reload "reading" && becomes "quarantined quarantined quarantined" "$front" &&
 		logged "status 503" || return
 	stop "$server"
-	configure <<<''
+	configure
 	reload "reading" && becomes "active active active" "$front"
 }
 
@@ -299,7 +293,7 @@ bad_config() {
 killed() {
 	stop_server web2
 	becomes "active quarantined active" "$front" || return
-	prints 137 stop_clited KILL 2>/dev/null
+	ends 137 KILL
 	start_server web2
 	prints "active quarantined active" states "$front" && start_clited &&
 		becomes "active active active" "$front"
@@ -307,11 +301,11 @@ killed() {
 
 terminated() {
 	stop_server web2
-	becomes "active quarantined active" "$front" && prints 0 stop_clited TERM &&
+	becomes "active quarantined active" "$front" && ends 0 TERM &&
 		prints "active quarantined active" states "$front" || return
 	start_clited
 	start_server web2
-	becomes "active active active" "$front" && prints 0 stop_clited INT && start_clited
+	becomes "active active active" "$front" && ends 0 INT && start_clited
 }
 
 no_instance() {
@@ -327,7 +321,7 @@ no_instance() {
 
 made() {
 	start_clited --create
-	clite status >/dev/null && prints 0 stop_clited TERM
+	clite status >/dev/null && ends 0 TERM
 }
 
 # Neither root nor its folders, and what is needed still works.
@@ -337,7 +331,7 @@ unprivileged() {
 		prints "000000c000001000" awk '/^CapEff:/ { print $2 }' "/proc/$daemon/status" &&
 		service && becomes "active active active" "$front" && stop_server web2 &&
 		becomes "active quarantined active" "$front" && start_server web2 &&
-		becomes "active active active" "$front" && prints 0 stop_clited TERM
+		becomes "active active active" "$front" && ends 0 TERM
 }
 
 # What systemd would hear.
@@ -353,7 +347,7 @@ notified() {
 	wait_for grep -q socket "$tmp/notify" || return
 	NOTIFY_SOCKET=$tmp/notify.sock WATCHDOG_USEC=200000 start_clited
 	wait_for grep -q WATCHDOG=1 "$tmp/notify" && wait_for grep -q READY=1 "$tmp/notify" && reload "reading" &&
-		wait_for grep -q RELOADING=1 "$tmp/notify" && prints 0 stop_clited TERM &&
+		wait_for grep -q RELOADING=1 "$tmp/notify" && ends 0 TERM &&
 		wait_for grep -q STOPPING=1 "$tmp/notify"
 	local status=$?
 	stop "$server"
@@ -397,7 +391,7 @@ names() {
 }
 
 named() {
-	wait_for eval '[[ $(names) == "$1" ]]' && return
+	wait_for prints "$1" names && return
 	echo "services: $(names), expected $1"
 	tail "$tmp/log"
 	return 1
@@ -436,7 +430,7 @@ import_and_quarantine() {
 	document six:10.96.1.6 seven:10.96.1.7 >"$tmp/files/later/b.yaml"
 	named "four seven six" && remains "active quarantined" 10.96.1.6:80 &&
 		becomes "active quarantined" 10.96.1.7:80 || return
-	prints 0 stop_clited TERM
+	ends 0 TERM
 	start_clited
 	prints "active quarantined" states 10.96.1.6:80 && start_server web2 &&
 		becomes "active active" 10.96.1.6:80
@@ -444,7 +438,7 @@ import_and_quarantine() {
 
 file_taken_away() {
 	sed -i "s|, $tmp/files/later/b.yaml||" "$config"
-	reload "its services were removed" && named four && prints 0 stop_clited TERM && named four
+	reload "its services were removed" && named four && ends 0 TERM && named four
 }
 
 # ---- the stage ----------------------------------------------------------------------------------
@@ -464,7 +458,7 @@ new_instance() {
 }
 
 new_instance
-configure <<<''
+configure
 start_clited
 for f in 4 6; do
 	family $f
@@ -486,7 +480,7 @@ check "a back end that is silent" silent
 check "a bad configuration is refused" bad_config
 check "killed and started again" killed
 check "SIGTERM and SIGINT" terminated
-stop_clited TERM >/dev/null
+ends 0 TERM
 check "systemd hears of it" notified
 check "it drops its privileges" unprivileged
 check "service files" files
