@@ -185,8 +185,10 @@ int dp_lock(struct dp *dp, struct errtext *err)
 	if (ret)
 		return err_set(err, -ret, "instance '%s' is being changed by another process",
 			       dp->name);
-	/* Destroyed by another process meanwhile: the directory has no name left. */
-	if (fstat(dp->lock_fd, &st) < 0 || !st.st_nlink || access(dp->path, F_OK) < 0) {
+	/* Destroyed by another process meanwhile: the directory has no name left. One that a
+	 * process may not see since it became another user is there. */
+	if (fstat(dp->lock_fd, &st) < 0 || !st.st_nlink ||
+	    (access(dp->path, F_OK) < 0 && errno != EACCES)) {
 		dp_unlock(dp);
 		return err_set(err, ESTALE, "instance '%s' was destroyed", dp->name);
 	}
