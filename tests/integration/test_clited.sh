@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The daemon: back ends that do not answer are quarantined and return, and what is not its
 # business stays as it is; service files; signals, a death, the end of the instance.
-# shellcheck disable=SC2317,SC2015 # functions are called by name
+# shellcheck disable=SC2317,SC2015,SC2016 # functions are called by name; awk has dollars
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
