@@ -432,7 +432,7 @@ import_and_quarantine() {
 		becomes "active quarantined" 10.96.1.7:80 || return
 	ends 0 TERM
 	start_clited
-	prints "active quarantined" states 10.96.1.6:80 && start_server web2 &&
+	remains "active quarantined" 10.96.1.6:80 && start_server web2 &&
 		becomes "active active" 10.96.1.6:80
 }
 

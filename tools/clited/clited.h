@@ -211,6 +211,7 @@ struct probe {
 	struct loop *loop;
 	const struct check *check;
 	struct place at;
+	bool asked;
 	char answer[32]; /* the beginning of what it says */
 	size_t len;
 	void (*done)(struct probe *p, bool good, const char *text);

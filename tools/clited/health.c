@@ -36,7 +36,7 @@ struct service {
 	const struct check *check;
 	struct backend *backends; /* sorted by place */
 	size_t n;
-	bool retry; /* writing it failed */
+	bool due; /* it may have to be written */
 };
 
 struct target {
@@ -53,9 +53,10 @@ struct target {
 
 struct health {
 	struct clited *d;
-	struct timer tick;
+	struct timer tick, write;
 	struct service *services; /* sorted by front end */
 	size_t n, cap;
+	size_t cursor; /* no service before it is due */
 	void *targets; /* tsearch(3), by check and place */
 	STAILQ_HEAD(, target) queue; /* due, but there are as many probes as may be */
 	size_t probes, probes_max;
@@ -364,7 +365,8 @@ static void service_write(struct health *h, struct service *s,
 	uint64_t now;
 	int r = write_states(h->d->ctx, info, backends);
 
-	s->retry = r < 0;
+	/* Any other failure lasts until somebody changes the instance, which is seen. */
+	s->due = r == -EBUSY;
 	if (!clited_ok(h->d, r, "%s", name))
 		return;
 	tell_changes(s, info, backends, name);
@@ -374,21 +376,51 @@ static void service_write(struct health *h, struct service *s,
 		h->revision = now;
 }
 
-/* The info is lent until the next call on the context, and the write is one. */
-static void service_settle(struct health *h, struct service *s)
+/* Returns whether it was written, or should have been. */
+static bool service_settle(struct health *h, struct service *s)
 {
 	_cleanup_free_ struct clite_backend *backends = NULL;
 	const struct clite_service_info *info;
 	int r = clite_service_get(h->d->ctx, s->id, &info);
 
-	s->retry = false;
-	if (r == -ENOENT)
-		return;
+	s->due = false;
+	if (!s->check || r == -ENOENT)
+		return false;
 	if (!clited_ok(h->d, r, "service %u", s->id) || !same_front(s, info))
-		return;
+		return false;
 	backends = states_wanted(s, info);
 	if (backends)
 		service_write(h, s, info, backends);
+	return backends;
+}
+
+/* A write waits until no packet uses what was there before, for some ten milliseconds. So
+ * there is one in each turn of the loop, and what happens to the other back ends of the
+ * service until its turn comes goes into the same. */
+static void on_write(struct timer *t)
+{
+	struct health *h = container_of(t, struct health, write);
+	struct service *s = NULL;
+
+	for (; h->cursor < h->n && !h->d->loop.stop; h->cursor++) {
+		s = &h->services[h->cursor];
+		if (s->due && service_settle(h, s))
+			break;
+	}
+	/* If it failed, another writer had the instance for seconds: let it. */
+	if (h->cursor < h->n)
+		loop_timer(&h->d->loop, t, now_ms() + (s && s->due ? TICK : 0));
+}
+
+static void service_due(struct health *h, struct service *s)
+{
+	size_t i = (size_t)(s - h->services);
+
+	s->due = true;
+	if (i < h->cursor)
+		h->cursor = i;
+	if (!h->write.place)
+		loop_timer(&h->d->loop, &h->write, now_ms());
 }
 
 /* ---- verdicts --------------------------------------------------------------------- */
@@ -409,7 +441,7 @@ static void judge(struct target *t, bool good, const char *text)
 		       place_text(&t->probe.at, buf), good ? "up" : "down", text);
 		for (struct backend *b = t->backends; b; b = b->next) {
 			b->presumed = false;
-			service_settle(t->health, b->service);
+			service_due(t->health, b->service);
 		}
 	}
 	ask_waiting(t->health);
@@ -482,7 +514,7 @@ static int look_at(const struct clite_service_info *info, void *userdata)
 	old = l->nold ? bsearch(&s, l->old, l->nold, sizeof(s), cmp_services) : NULL;
 	if (!s.check && !old)
 		return 0;
-	s.retry = old && old->retry;
+	s.due = s.check;
 	s.backends = xcalloc(info->nbackends, sizeof(*s.backends));
 	for (size_t i = 0; i < info->nbackends; i++)
 		fill_backend(l, old, &s, &info->backends[i], info->port);
@@ -548,24 +580,8 @@ void health_sync(struct clited *d)
 		return;
 	}
 	h->started = true;
-	for (size_t i = 0; i < h->n && !d->loop.stop; i++) {
-		if (h->services[i].check)
-			service_settle(h, &h->services[i]);
-	}
-}
-
-static void retry(struct health *h)
-{
-	for (size_t i = 0; i < h->n && !h->d->loop.stop; i++) {
-		struct service *s = &h->services[i];
-
-		if (!s->retry || !s->check)
-			continue;
-		service_settle(h, s);
-		/* Each try may have waited for another writer for seconds. */
-		if (s->retry)
-			return;
-	}
+	h->cursor = 0;
+	loop_timer(&d->loop, &h->write, now_ms());
 }
 
 static void on_tick(struct timer *t)
@@ -575,8 +591,6 @@ static void on_tick(struct timer *t)
 	h->late_told &= !STAILQ_EMPTY(&h->queue);
 	if (clited_revision(h->d) != h->revision)
 		health_sync(h->d);
-	else
-		retry(h);
 	loop_timer(&h->d->loop, t, now_ms() + TICK);
 }
 
@@ -590,6 +604,7 @@ void health_start(struct clited *d)
 	srandom((unsigned int)now_ms() ^ (unsigned int)getpid());
 	h->d = d;
 	h->tick.fire = on_tick;
+	h->write.fire = on_write;
 	h->probes_max = files > FILES_KEPT * 2 ? files - FILES_KEPT : files / 2;
 	if (h->probes_max > PROBES_MAX)
 		h->probes_max = PROBES_MAX;
@@ -640,6 +655,7 @@ void health_stop(struct clited *d)
 	if (!h)
 		return;
 	loop_untimer(&d->loop, &h->tick);
+	loop_untimer(&d->loop, &h->write);
 	targets_sweep(h, true);
 	services_free(h->services, h->n);
 	free(h);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -45,11 +46,20 @@ static void finish(struct probe *p, bool good, const char *text)
 	p->done(p, good, text);
 }
 
+/* If the loop was late the answer may lie there already: that is no timeout. What it leads
+ * to gets its time again, which can happen only as often as there is something new. */
 static void on_timeout(struct timer *t)
 {
 	struct probe *p = container_of(t, struct probe, timer);
-	_cleanup_free_ char *text = xprintf("no answer within %u ms", p->check->timeout);
+	struct pollfd fd = { .fd = p->watch.fd, .events = p->asked ? POLLIN : POLLOUT };
+	_cleanup_free_ char *text = NULL;
 
+	if (poll(&fd, 1, 0) > 0) {
+		loop_timer(p->loop, t, now_ms() + p->check->timeout);
+		p->watch.ready(&p->watch, 0);
+		return;
+	}
+	text = xprintf("no answer within %u ms", p->check->timeout);
 	finish(p, false, text);
 }
 
@@ -113,6 +123,7 @@ static void ask(struct probe *p)
 		return;
 	}
 	p->len = 0;
+	p->asked = true;
 	p->watch.ready = on_answer;
 	loop_change(p->loop, &p->watch, EPOLLIN);
 }
@@ -203,6 +214,7 @@ int probe_start(struct probe *p)
 	if (r < 0 && is_local(-r))
 		return r;
 	p->watch.fd = -1;
+	p->asked = false;
 	p->timer.fire = r < 0 ? on_refused : on_timeout;
 	if (r < 0) {
 		snprintf(p->answer, sizeof(p->answer), "%s", strerror(-r));
