@@ -311,22 +311,31 @@ static char *service_text(const struct service *s, const char *name)
 		       place_text(&s->front, buf));
 }
 
-/* What a write brought: whose quarantine it is. */
-static void tell_changes(const struct service *s, const struct clite_service_info *info,
-			 const struct clite_backend *now, const char *name)
+/* Those whose state a write changes, at their places, else NULL; the write ends the loan of
+ * the info. */
+static struct backend **changed_by(const struct service *s, const struct clite_service_info *info,
+				   const struct clite_backend *wanted)
 {
+	struct backend **changed = xcalloc(info->nbackends, sizeof(struct backend *));
+
 	for (size_t i = 0; i < info->nbackends; i++) {
+		if (wanted[i].state != info->backends[i].state)
+			changed[i] = backend_ours(s, info, i);
+	}
+	return changed;
+}
+
+static void tell_changes(struct backend **changed, const struct clite_backend *now, size_t n,
+			 const char *name)
+{
+	for (size_t i = 0; i < n; i++) {
 		bool down = now[i].state == CLITE_BACKEND_QUARANTINED;
-		struct backend *b;
 		char buf[PLACE_TEXT];
 
-		if (now[i].state == info->backends[i].state)
+		if (!changed[i])
 			continue;
-		b = backend_ours(s, info, i);
-		if (!b)
-			continue;
-		b->ours = down;
-		log_notice("%s: back end %s is %s", name, place_text(&b->at, buf),
+		changed[i]->ours = down;
+		log_notice("%s: back end %s is %s", name, place_text(&changed[i]->at, buf),
 			   down ? "quarantined" : "active");
 	}
 }
@@ -359,9 +368,11 @@ static int write_states(struct clite_ctx *ctx, const struct clite_service_info *
  * write lie microseconds, but they are not one: who writes just then is written over, which
  * the revision tells, and another look is taken. */
 static void service_write(struct health *h, struct service *s,
-			  const struct clite_service_info *info, struct clite_backend *backends)
+			  const struct clite_service_info *info, const struct clite_backend *backends)
 {
+	_cleanup_free_ struct backend **changed = changed_by(s, info, backends);
 	_cleanup_free_ char *name = service_text(s, info->name);
+	size_t n = info->nbackends;
 	uint64_t now;
 	int r = write_states(h->d->ctx, info, backends);
 
@@ -369,7 +380,7 @@ static void service_write(struct health *h, struct service *s,
 	s->due = r == -EBUSY;
 	if (!clited_ok(h->d, r, "%s", name))
 		return;
-	tell_changes(s, info, backends, name);
+	tell_changes(changed, backends, n, name);
 	now = clited_revision(h->d);
 	/* Our own change alone is nothing to look at. */
 	if (now == h->revision + 1)
