@@ -200,7 +200,7 @@ static bool has(const struct strings *list, const char *s)
 	return false;
 }
 
-/* Called with the next configuration in force already: before is the last one's. */
+/* The files that we have are still those of the last configuration. */
 static void remove_gone(struct files *f, const struct config *next)
 {
 	for (size_t i = 0; i < f->n && !f->d->loop.stop; i++) {
