@@ -129,7 +129,7 @@ class Services:
                    for the world, or for endpoints, only back ends on this host
         affinity   seconds after its last flow that a client keeps its back end; 0: none
         reject     without a back end packets are answered with ICMP, not only dropped
-        mode       "snat", "ipip" or "gue"
+        mode       "snat", "dsr", "ipip" or "gue"
         """
         arena = Arena()
         flags = 0
