@@ -117,6 +117,7 @@ class ConntrackFlags(enum.IntFlag):
     SEEN_NON_SYN = n.CLITE_CT_SEEN_NON_SYN
     CLOSING = n.CLITE_CT_CLOSING
     STALE = n.CLITE_CT_STALE
+    DSR = n.CLITE_CT_DSR
 
 
 class EventType(enum.IntEnum):
