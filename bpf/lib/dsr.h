@@ -232,6 +232,13 @@ static __always_inline u32 dsr_room(const struct scratch *s, const struct dp_flo
 	return s->p.family == 4 ? sizeof(struct dsr4) : sizeof(struct dsr6);
 }
 
+/* Does the back end's node know the service already? It was told, or this is the middle of a
+ * connection: its packets must not be too long for that. */
+static __always_inline int dsr_can_wait(const struct pkt *p, const struct dp_flow *f)
+{
+	return f->dsr_told || (p->proto == IPPROTO_TCP && !(p->tcp_flags & TCP_SYN));
+}
+
 /* Is it too long then? The MTU of its way, or 0. */
 static __always_inline u32 dsr_too_long(struct __sk_buff *skb, const struct pkt *p,
 					const struct dp_flow *f, u32 room)

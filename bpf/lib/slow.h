@@ -82,8 +82,7 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	}
 	room = reason == 3 ? 0 : dsr_room(s, f);
 	s->mtu = room ? dsr_too_long(skb, p, f, room) : too_long(skb, f, is_egress(hook));
-	if (s->mtu && room && f->dsr_told) {
-		/* It was told already: that can wait. */
+	if (s->mtu && room && dsr_can_wait(p, f)) {
 		room = 0;
 		f->dsr_told = (u32)s->now ?: 1;
 		s->mtu = too_long(skb, f, is_egress(hook));

@@ -300,7 +300,7 @@ struct clite_device_opts {
 };
 
 /** Attach the datapath to an uplink with options. Besides what clite_device_attach()
- * says, packets to services that are not of CLITE_MODE_SNAT go to their back ends from
+ * says, packets to services of CLITE_MODE_IPIP and CLITE_MODE_GUE go to their back ends from
  * there. With XDP that happens before the stack sees them; what XDP cannot do (a next
  * hop that is not known yet, IP options, fragments) is done at tc.
  *

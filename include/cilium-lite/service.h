@@ -6,7 +6,7 @@
  * service's address: those of endpoints, and what the world sends to an uplink
  * (clite_device_attach()). A flow keeps its back end as long as that is there. A back end
  * elsewhere that is reached for the world sees the address of the uplink that leads to it,
- * so that its answers come back; net.ipv4.ip_forward and net.ipv6.conf.all.forwarding must be on for that.
+ * so that its answers come back (but see CLITE_MODE_DSR); net.ipv4.ip_forward and net.ipv6.conf.all.forwarding must be on for that.
  *
  * Thread class of this group: strict.
  */

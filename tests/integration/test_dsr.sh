@@ -58,13 +58,13 @@ make_stage() {
 		route router 192.0.3.9 2001:db8:3::9 10.88.0.0/24 fd88::/64 || die "cannot make the stage"
 }
 
-# The services of the address: TCP 80 and UDP 53, to ports that differ: service [OPTION]...
+# The services of the address: TCP 80 and UDP 53, to ports that differ.
 service() {
 	local port
 
 	for port in 80/tcp 53/udp; do
 		clite service update --frontend "$(in_url "$vip"):$port" --mode dsr \
-			--backends "$(in_url "$web"):80${port%/*}" "$@" >"$tmp/service.out" 2>&1 ||
+			--backends "$(in_url "$web"):80${port%/*}" >"$tmp/service.out" 2>&1 ||
 			die "cannot update a service: $(cat "$tmp/service.out")"
 	done
 }
@@ -116,9 +116,6 @@ upload() {
 listed() {
 	clite bpf ct flush >/dev/null && node bpf ct flush >/dev/null && answered || return
 	clite bpf ct list -o json >"$tmp/balancer" && node bpf ct list -o json >"$tmp/node" || return
-	prints "[['DSR', 'NAT'], ['DSR', 'NAT']] [80, 53]" query \
-		'[sorted(set(f["flags"]) & {"NAT", "DSR"}) for f in d], [f["destination"]["port"] for f in sorted(d, key=lambda f: f["protocol"])]' \
-		<"$tmp/balancer" >/dev/null
 	prints 2 query 'len([f for f in d if f["destination"]["ip"] == sys.argv[2] and "DSR" in f["flags"]])' "$vip" \
 		<"$tmp/balancer" && prints 2 query 'len(d)' <"$tmp/balancer" &&
 		prints 4 query 'len([f for f in d if "DSR" in f["flags"]])' <"$tmp/node" &&
@@ -167,7 +164,7 @@ spoof() {
 spoofed() {
 	prints "web $client $web 8053" spoof "$web" 8053 "$vip" 53 &&
 		prints "web $client $web 8053" spoof "$web" 8053 "$client" 4000 || return
-	in_ns node "$tool" -i node device detach out >/dev/null && node device attach out --dsr >/dev/null &&
+	node device detach out >/dev/null && node device attach out --dsr >/dev/null &&
 		prints "web $client $vip 53" spoof "$web" 8053 "$vip" 53 || return
 	node device detach out >/dev/null && node device attach out >/dev/null &&
 		prints "web $client $web 8053" spoof "$web" 8053 "$vip" 53
@@ -178,8 +175,8 @@ long_datagrams() {
 	local size=$((_mtu - (${#vip} > 12 ? 48 : 28)))
 
 	in_ns client sh -c 'ip route flush cache; ip -6 route flush cache'
-	ask client "$vip" --size 1400 >/dev/null && refused ask client "$vip" --size $size --timeout 0.5 >/dev/null &&
-		prints "web $client" ask client "$vip" --size $size && in_ns client ip route get "$vip" >"$tmp/route"
+	ask client "$vip" --size 1400 >/dev/null && refused ask client "$vip" --size "$size" --timeout 0.5 >/dev/null &&
+		prints "web $client" ask client "$vip" --size "$size" && in_ns client ip route get "$vip" >"$tmp/route"
 	cat "$tmp/route"
 	grep -q "mtu 14" "$tmp/route"
 }
@@ -190,7 +187,7 @@ path_mtu() {
 	ip link set inner mtu 1300 && upload && prints "web $client" ask client "$vip" --size 1200 || status=$?
 	ip link set inner mtu 1500
 	in_ns client sh -c 'ip route flush cache; ip -6 route flush cache'
-	return $status
+	return "$status"
 }
 
 # A router between node and client takes less than what the endpoint sends: it tells the
@@ -204,7 +201,36 @@ path_mtu_back() {
 	grep -q 'mtu 1300' "$tmp/route" || status=1
 	in_ns router ip link set c0 mtu 1500
 	in_ns web sh -c 'ip route flush cache; ip -6 route flush cache'
-	return $status
+	return "$status"
+}
+
+# Offloaded segments: a first packet that is many, each of which has the option.
+segments() {
+	clite bpf ct flush >/dev/null && node bpf ct flush >/dev/null
+	prints "3 datagrams from $vip" in_ns client python3 -c 'if True:
+		import socket, sys
+		s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+		s.setsockopt(socket.IPPROTO_UDP, 103, 1000)
+		s.settimeout(3)
+		s.sendto(b"?" * 2500, (sys.argv[1], 53))
+		got = [s.recvfrom(2000) for _ in range(3)]
+		assert sorted(len(data) for data, _ in got) == [500, 1000, 1000]
+		print(len(got), "datagrams from", " ".join({who[0] for _, who in got}))' "$vip"
+}
+
+# The balancer loses what it knows in the middle of a connection.
+balancer_forgets() {
+	local upload
+
+	head -c 3000000 /dev/zero >"$tmp/body"
+	background upload client "${curl[@]}" --max-time 20 --limit-rate 1500000 -T "$tmp/body" "http://$(in_url "$vip")/x"
+	upload=$pid
+	for _ in 1 2 3 4; do
+		sleep 0.3
+		clite bpf ct flush >/dev/null
+	done
+	wait "$upload"
+	prints 3000000 cat "$tmp/upload"
 }
 
 # Nobody listens: the endpoint's error comes from the service.
@@ -253,7 +279,7 @@ here() {
 	wait_for grep -q ready "$tmp/near.server" || return
 	endpoint near 31
 	for f in 4 6; do
-		family $f
+		family "$f"
 		web=$([[ $f == 4 ]] && address4 31 || address6 31)
 		service
 		prints "near $client" get client "$vip" && prints "near $client" ask client "$vip" || return
@@ -273,7 +299,7 @@ for mode in clsact tcx neigh; do
 	neigh) new_instances --neigh ;;
 	esac
 	for f in 4 6; do
-		family $f
+		family "$f"
 		service
 		check "$mode, IPv$f: TCP and UDP, the endpoint sees the client" answered
 		check "$mode, IPv$f: answers pass the balancer by" past_the_balancer
@@ -284,6 +310,8 @@ done
 for f in 4 6; do
 	family $f
 	check "IPv$f: entries are listed" listed
+	check "IPv$f: offloaded segments" segments
+	check "IPv$f: a balancer that has forgotten" balancer_forgets
 	check "IPv$f: the node's policy judges the client" judged
 	check "IPv$f: options from outside" spoofed
 	check "IPv$f: a long first datagram" long_datagrams
@@ -294,4 +322,10 @@ for f in 4 6; do
 	check "IPv$f: a node that has forgotten is told again" told_again
 done
 check "a back end here is reached as ever" here
+clite device detach uplink >/dev/null && clite device attach uplink --xdp-generic >/dev/null || die "cannot attach with XDP"
+for f in 4 6; do
+	family $f
+	service
+	check "IPv$f: XDP leaves it to tc" answered
+done
 done_testing
