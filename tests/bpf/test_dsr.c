@@ -285,6 +285,165 @@ START_TEST(balancer_here)
 }
 END_TEST
 
+/* The back end is not to get new flows: a connection begins anew, at another; one whose first
+ * packet comes twice does not. */
+START_TEST(balancer_reopens)
+{
+	const struct names *n = &names[_i];
+	struct clite_backend b[] = {
+		{ .address = n->far, .port = INNER },
+		{ .address = _i ? "2001:db8::a" : "192.0.2.10", .port = INNER },
+	};
+	struct clite_service_opts o = {
+		.sz = sizeof(o), .address = n->vip, .port = PORT, .protocol = IPPROTO_TCP,
+		.backends = b, .nbackends = 2, .mode = CLITE_MODE_DSR,
+	};
+	struct packet p;
+
+	service(n, IPPROTO_TCP, n->far);
+	balanced(n, IPPROTO_TCP, SYN, true);
+	balanced(n, IPPROTO_TCP, ACK, false);
+	b[0].state = CLITE_BACKEND_TERMINATING;
+	ck_assert_int_eq(clite_service_update(ctx, &o, NULL), 0);
+	balanced(n, IPPROTO_TCP, ACK, false);
+	p = packet_make(NULL, n->client, n->vip, IPPROTO_TCP, CPORT, PORT, SYN);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	p = packet_make(NULL, n->client, b[1].address, IPPROTO_TCP, CPORT, INNER, SYN);
+	hop(&p);
+	name_service(&p, n->vip, PORT, 0);
+	expect(&p);
+	ck_assert_uint_eq(entries().n, 1);
+}
+END_TEST
+
+/* Other options and extension headers stay where they are, behind. */
+static void with_others(struct packet *p, const struct names *n, const char *dst, uint16_t port,
+			uint8_t ext)
+{
+	static const uint8_t record[] = { 7, 7, 4, 0, 0, 0, 0, 0 }, pad[6] = { 1, 4 };
+
+	packet_eth(p, NULL, strchr(dst, ':') ? 0x86dd : 0x0800);
+	packet_ip_options(p, n->client, dst, IPPROTO_UDP, record, sizeof(record));
+	if (p->family == 6)
+		packet_ext(p, ext, pad, IPPROTO_UDP);
+	packet_udp(p, CPORT, port);
+	packet_data(p, "hello", 5);
+	packet_finish(p);
+}
+
+START_TEST(other_options)
+{
+	const struct names *n = &names[_i];
+	struct packet p;
+
+	service(n, IPPROTO_UDP, n->far);
+	with_others(&p, n, n->vip, PORT, IPPROTO_DSTOPTS);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	with_others(&p, n, n->far, INNER, IPPROTO_DSTOPTS);
+	hop(&p);
+	name_service(&p, n->vip, PORT, 0);
+	expect(&p);
+
+	with_others(&p, n, n->b, INNER, IPPROTO_DSTOPTS);
+	name_service(&p, n->vip, PORT, 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	with_others(&p, n, n->b, INNER, IPPROTO_DSTOPTS);
+	hop(&p);
+	expect(&p);
+	answered(n, IPPROTO_UDP, 0, n->vip);
+
+	if (_i) {
+		/* hop-by-hop options stand first */
+		with_others(&p, n, n->vip, PORT, IPPROTO_HOPOPTS);
+		ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_DROP);
+	}
+}
+END_TEST
+
+/* The option in its second place, by somebody else's hand: it says nothing. */
+START_TEST(second_place)
+{
+	static const uint8_t options[] = { 1, 1, 1, 1, 0x9a, 8, 80, 0, 80, 113, 0, 203 };
+	const struct names *n = &names[0];
+	struct packet p;
+
+	packet_eth(&p, NULL, 0x0800);
+	packet_ip_options(&p, n->client, n->b, IPPROTO_UDP, options, sizeof(options));
+	packet_udp(&p, CPORT, INNER);
+	packet_data(&p, "hello", 5);
+	packet_finish(&p);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	hop(&p);
+	expect(&p);
+	answered(n, IPPROTO_UDP, 0, NULL);
+}
+END_TEST
+
+/* A fragment of a datagram of 16 bytes and more. */
+static struct packet fragment(const char *src, const char *dst, uint16_t dport, bool first)
+{
+	uint8_t ext[6] = { 0, first ? 1 : 8, 0, 0, 0, 7 };
+	bool v6 = strchr(dst, ':');
+	struct packet p;
+
+	packet_eth(&p, NULL, v6 ? 0x86dd : 0x0800);
+	packet_ip(&p, src, dst, IPPROTO_UDP);
+	if (v6)
+		packet_ext(&p, IPPROTO_FRAGMENT, ext, IPPROTO_UDP);
+	else
+		memcpy(p.data + p.l3 + 6, first ? "\x20\x00" : "\x00\x01", 2);
+	if (first)
+		packet_udp(&p, CPORT, dport);
+	else
+		packet_data(&p, "later...", 8);
+	return p;
+}
+
+/* Of a sum of what is in another fragment only the IP header's is looked at. */
+static void expect_fragment(struct packet *p, const struct names *n, bool told, bool first)
+{
+	uint8_t sum[2];
+
+	p->proto = 253; /* no sum of layer 4 */
+	hop(p);
+	if (told)
+		name_service(p, n->vip, PORT, 0);
+	if (first) {
+		memcpy(sum, out + p->l4 + 6, 2);
+		memcpy(p->data + p->l4 + 6, sum, 2);
+	}
+	expect(p);
+}
+
+START_TEST(fragments)
+{
+	const struct names *n = &names[_i];
+	struct packet p;
+
+	service(n, IPPROTO_UDP, n->far);
+	for (int i = 1; i >= 0; i--) {
+		p = fragment(n->client, n->vip, PORT, i);
+		p.proto = 253;
+		packet_finish(&p);
+		ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+		p = fragment(n->client, n->far, INNER, i);
+		expect_fragment(&p, n, i, i);
+	}
+	for (int i = 1; i >= 0; i--) {
+		p = fragment(n->client, n->b, INNER, i);
+		p.proto = 253;
+		if (i || !_i)
+			name_service(&p, n->vip, PORT, 0); /* routers copy IPv4's */
+		else
+			packet_finish(&p);
+		ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+		p = fragment(n->client, n->b, INNER, i);
+		expect_fragment(&p, n, false, i);
+	}
+	answered(n, IPPROTO_UDP, 0, n->vip);
+}
+END_TEST
+
 /* With the option it would be too long: said before anything changes. */
 START_TEST(balancer_mtu)
 {
@@ -513,7 +672,11 @@ int main(void)
 	tcase_add_loop_test(t, balancer_udp, 0, 2);
 	tcase_add_loop_test(t, balancer_takes_over, 0, 2);
 	tcase_add_loop_test(t, balancer_here, 0, 2);
+	tcase_add_loop_test(t, balancer_reopens, 0, 2);
 	tcase_add_loop_test(t, balancer_mtu, 0, 2);
+	tcase_add_loop_test(t, other_options, 0, 2);
+	tcase_add_test(t, second_place);
+	tcase_add_loop_test(t, fragments, 0, 2);
 	tcase_add_loop_test(t, node, 0, 2);
 	tcase_add_loop_test(t, node_forgets, 0, 2);
 	tcase_add_loop_test(t, node_judges_again, 0, 2);

@@ -866,7 +866,7 @@ class ServiceTest(RootTestCase):
                 (cl.InvalidArgument, ("10.96.0.2", 80, "icmp"), {}),
                 (cl.InvalidArgument, ("10.96.0.2", 80, "tpc"), {}),
                 (cl.InvalidArgument, ("10.96.0.2", 80), {"algorithm": 9}),
-                (cl.InvalidArgument, ("10.96.0.2", 80), {"mode": 1}),
+                (cl.InvalidArgument, ("10.96.0.2", 80), {"mode": 4}),
                 (cl.InvalidArgument, ("10.96.0.2", 80), {"backends": ["fd00::1"]}),
                 (cl.InvalidArgument, ("10.96.0.2", 80), {"backends": [("10.0.0.1", 70000)]}),
                 (cl.InvalidArgument, ("nowhere", 80), {}),
