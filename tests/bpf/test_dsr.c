@@ -640,6 +640,9 @@ START_TEST(own_flow)
 	each_flow(_i, true, false);
 	delivered(n, IPPROTO_UDP, 0, n->vip);
 	answered(n, IPPROTO_UDP, 0, NULL);
+	each_flow(_i, false, false);
+	delivered(n, IPPROTO_UDP, 0, n->vip);
+	answered(n, IPPROTO_UDP, 0, NULL);
 }
 END_TEST
 

@@ -123,6 +123,25 @@ listed() {
 			"$vip" <"$tmp/node"
 }
 
+# Subscribers of both hear of the service.
+monitored() {
+	local balancer status=0
+
+	clite bpf ct flush >/dev/null && node bpf ct flush >/dev/null
+	background balancer.events host "$tool" monitor -t trace -n 1
+	balancer=$pid
+	background node.events node "$tool" -i node monitor -t trace -n 2
+	wait_for grep -q Listening "$tmp/balancer.events" && wait_for grep -q Listening "$tmp/node.events" &&
+		ask client "$vip" >/dev/null && wait "$balancer" && wait "$pid" || status=1
+	stop "$balancer" "$pid"
+	cat "$tmp/balancer.events" "$tmp/node.events"
+	grep -qF "$(in_url "$web"):8053 (world-ipv$f) to-network FORWARDED (UDP) service=$(in_url "$vip"):53" \
+		"$tmp/balancer.events" &&
+		grep -q -- "-> web:8053 (ID:256) to-endpoint" "$tmp/node.events" &&
+		grep -qF -- "<- web:8053 (ID:256) to-network FORWARDED (UDP) service=$(in_url "$vip"):53" "$tmp/node.events" &&
+		return "$status"
+}
+
 # The node's policy is about the client, whoever sent its packets on.
 judged() {
 	local before
@@ -311,6 +330,7 @@ for f in 4 6; do
 	family $f
 	check "IPv$f: entries are listed" listed
 	check "IPv$f: offloaded segments" segments
+	check "IPv$f: events tell of the service" monitored
 	check "IPv$f: a balancer that has forgotten" balancer_forgets
 	check "IPv$f: the node's policy judges the client" judged
 	check "IPv$f: options from outside" spoofed
