@@ -260,6 +260,35 @@ START_TEST(balancer_udp)
 }
 END_TEST
 
+/* Its sum covers no addresses, and its ports stay. */
+START_TEST(sctp)
+{
+	const struct names *n = &names[_i];
+	struct clite_backend b = { .address = n->far };
+	struct clite_service_opts o = {
+		.sz = sizeof(o), .address = n->vip, .port = PORT, .protocol = IPPROTO_SCTP,
+		.backends = &b, .nbackends = 1, .mode = CLITE_MODE_DSR,
+	};
+	struct packet p = packet_make(NULL, n->client, n->vip, IPPROTO_SCTP, CPORT, PORT, 0);
+
+	ck_assert_int_eq(clite_service_update(ctx, &o, NULL), 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	p = packet_make(NULL, n->client, n->far, IPPROTO_SCTP, CPORT, PORT, 0);
+	hop(&p);
+	name_service(&p, n->vip, PORT, 0);
+	expect(&p);
+
+	p = packet_make(NULL, n->client, n->b, IPPROTO_SCTP, CPORT, PORT, 0);
+	name_service(&p, n->vip, PORT, 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	p = packet_make(host_b, n->b, n->client, IPPROTO_SCTP, PORT, CPORT, 0);
+	ck_assert_int_eq(from_b(&p), ACT_REDIRECT);
+	p = packet_make(NULL, n->vip, n->client, IPPROTO_SCTP, PORT, CPORT, 0);
+	hop(&p);
+	expect(&p);
+}
+END_TEST
+
 /* A connection in the middle of which the balancer begins. */
 START_TEST(balancer_takes_over)
 {
@@ -673,6 +702,7 @@ int main(void)
 	tcase_add_checked_fixture(t, world_reset, NULL);
 	tcase_add_loop_test(t, balancer_tcp, 0, 2);
 	tcase_add_loop_test(t, balancer_udp, 0, 2);
+	tcase_add_loop_test(t, sctp, 0, 2);
 	tcase_add_loop_test(t, balancer_takes_over, 0, 2);
 	tcase_add_loop_test(t, balancer_here, 0, 2);
 	tcase_add_loop_test(t, balancer_reopens, 0, 2);
