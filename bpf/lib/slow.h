@@ -157,9 +157,8 @@ __noinline int classify(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	if (is_icmp(p) && is_icmp_error(p) && p->frag != FRAG_LATER)
 		return classify_error(skb, s, hook);
 	f = flow_lookup(p);
-	if (!f || !flow_there(f, s->now) || flow_reopened(p, f, &s->q) ||
-	    dsr_reopened(p, f) || dsr_differs(s, f) ||
-	    !(flow_service_current(f) || service_kept(p, f)))
+	if (!f || !flow_there(f, s->now) || flow_reopened(p, f, &s->q) || dsr_reopened(p, f) ||
+	    dsr_differs(s, f) || !(flow_service_current(f) || service_kept(p, f)))
 		return NEXT_ADMIT;
 	s->reason = f->flags & DP_FLOW_REPLY ? 2 : 1;
 	return flow_current(f, s->epoch) ? NEXT_FORWARD : NEXT_JUDGE;

@@ -45,7 +45,8 @@ static void sh(const char *command)
 
 static void uplinks_make(void)
 {
-	static const struct clite_device_opts dsr = { .sz = sizeof(dsr), .flags = CLITE_DEVICE_DSR };
+	static const struct clite_device_opts dsr = { .sz = sizeof(dsr),
+						      .flags = CLITE_DEVICE_DSR };
 
 	sh("ip link add plain type veth peer name plainwire && ip link set plain up && "
 	   "ip link set plainwire up");
@@ -118,8 +119,13 @@ static void service(const struct names *n, uint32_t protocol, const char *backen
 {
 	struct clite_backend b = { .address = backend, .port = INNER };
 	struct clite_service_opts o = {
-		.sz = sizeof(o), .address = n->vip, .port = PORT, .protocol = protocol,
-		.backends = &b, .nbackends = 1, .mode = CLITE_MODE_DSR,
+		.sz = sizeof(o),
+		.address = n->vip,
+		.port = PORT,
+		.protocol = protocol,
+		.backends = &b,
+		.nbackends = 1,
+		.mode = CLITE_MODE_DSR,
 	};
 
 	ck_assert_msg(clite_service_update(ctx, &o, NULL) == 0, "%s", clite_error(ctx));
@@ -266,8 +272,13 @@ START_TEST(sctp)
 	const struct names *n = &names[_i];
 	struct clite_backend b = { .address = n->far };
 	struct clite_service_opts o = {
-		.sz = sizeof(o), .address = n->vip, .port = PORT, .protocol = IPPROTO_SCTP,
-		.backends = &b, .nbackends = 1, .mode = CLITE_MODE_DSR,
+		.sz = sizeof(o),
+		.address = n->vip,
+		.port = PORT,
+		.protocol = IPPROTO_SCTP,
+		.backends = &b,
+		.nbackends = 1,
+		.mode = CLITE_MODE_DSR,
 	};
 	struct packet p = packet_make(NULL, n->client, n->vip, IPPROTO_SCTP, CPORT, PORT, 0);
 
@@ -324,8 +335,13 @@ START_TEST(balancer_reopens)
 		{ .address = _i ? "2001:db8::a" : "192.0.2.10", .port = INNER },
 	};
 	struct clite_service_opts o = {
-		.sz = sizeof(o), .address = n->vip, .port = PORT, .protocol = IPPROTO_TCP,
-		.backends = b, .nbackends = 2, .mode = CLITE_MODE_DSR,
+		.sz = sizeof(o),
+		.address = n->vip,
+		.port = PORT,
+		.protocol = IPPROTO_TCP,
+		.backends = b,
+		.nbackends = 2,
+		.mode = CLITE_MODE_DSR,
 	};
 	struct packet p;
 
