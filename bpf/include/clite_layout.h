@@ -9,7 +9,7 @@
 
 #include <linux/types.h>
 
-#define DP_LAYOUT 3
+#define DP_LAYOUT 4
 
 #define DP_SUBSCRIBERS 8
 
@@ -207,6 +207,7 @@ struct dp_service_key {
 /* How a packet gets to its back end. Translated at tc, or whole, in an outer packet,
  * from the uplink it came in by: the back end answers the client itself. */
 #define DP_MODE_SNAT 0
+#define DP_MODE_DSR 1  /* translated one way: the back end's node answers as the service */
 #define DP_MODE_IPIP 2 /* IPv4 in IPv4, IPv6 in IPv6 */
 #define DP_MODE_GUE 3  /* the same behind a UDP header: GUE, variant 1 */
 
@@ -248,10 +249,14 @@ struct dp_source_key {
 };
 /* value: __u32 1 */
 
+/* Balancers there say, in packets' options, what endpoints are to answer from. */
+#define DP_UPLINK_DSR 1
+
 /* A device to the world, by ifindex. */
 struct dp_uplink {
 	union dp_ip v6; /* what packets are sent from that get another source; 0: none */
 	__be32 v4;
+	__u32 flags; /* DP_UPLINK_* */
 };
 
 #define DP_BACKEND_STATE 0x7f
@@ -396,6 +401,13 @@ struct dp_flow6_key {
 #define DP_FLOW_PAIR 64    /* has an entry for the other direction */
 #define DP_FLOW_SNAT 128   /* leaves with another source: the port is allocated */
 
+/* Direct server return. OUT: to a back end whose node is told the service by an option; it
+ * answers past this host, so there is no entry for the other direction. BACK: that node's.
+ * The entry for answers is translated (DP_FLOW_NAT); the other one, which is not, keeps the
+ * service's address and port in nat_daddr and nat_dport. */
+#define DP_DSR_OUT 1
+#define DP_DSR_BACK 2
+
 /* One direction of an admitted flow: all that its packets need. What the fast path
  * reads of every packet comes first: in an element of flow4 it lies behind 48 bytes
  * of the kernel's and 24 of the key, up to the end of the second cache line, and
@@ -415,7 +427,7 @@ struct dp_flow {
 	__u8 flags;	 /* DP_FLOW_* */
 	__u8 tcp_seen;	 /* TCP flags seen in this direction, ORed */
 	__u8 pair_scope; /* DP_SCOPE_* of the other direction's key */
-	__u8 pad;
+	__u8 dsr;	 /* DP_DSR_* */
 	union dp_ip nat_saddr;
 	union dp_ip nat_daddr;
 	__be16 nat_sport;
@@ -426,7 +438,7 @@ struct dp_flow {
 	__u32 egress_rule;
 	__u32 ingress_rule;
 	__u32 oif; /* DP_FLOW_NEIGH */
-	__u32 pad2;
+	__u32 dsr_told; /* jiffies when a packet last had the option, 0: none */
 };
 
 struct dp_frag_key {
@@ -531,7 +543,7 @@ DP_ASSERT_SIZE(dp_service, 32);
 DP_ASSERT_SIZE(dp_affinity_key, 24);
 DP_ASSERT_SIZE(dp_affinity, 16);
 DP_ASSERT_SIZE(dp_source_key, 32);
-DP_ASSERT_SIZE(dp_uplink, 20);
+DP_ASSERT_SIZE(dp_uplink, 24);
 DP_ASSERT_SIZE(dp_backend, 24);
 DP_ASSERT_SIZE(dp_socket_key, 32);
 DP_ASSERT_SIZE(dp_socket, 40);

@@ -3,6 +3,7 @@
  * whom, through which service, and what the policies of both say. */
 #pragma once
 
+#include "dsr.h"
 #include "flow.h"
 #include "nd.h"
 #include "report.h"
@@ -193,6 +194,12 @@ static __always_inline int find_exit(struct __sk_buff *skb, struct scratch *s, u
 	if (hook == HOOK_FROM_NETDEV) {
 		if (!oif)
 			return DROP(p, FILE_SNAT, DROP_NO_FIB);
+		if (f->dsr & DP_DSR_OUT) {
+			f->oif = oif;
+			f->flags |= DP_FLOW_NEIGH;
+			f->flags &= ~DP_FLOW_PAIR;
+			return 0;
+		}
 		if (!up)
 			return DROP(p, FILE_SNAT, DROP_NO_EGRESS_IP);
 	} else if (!up ||
@@ -307,6 +314,8 @@ static __always_inline int admit_service(struct scratch *s, u32 hook)
 	if (ip_equal(&b->ip, &p->saddr)) {
 		s->f.flags |= DP_FLOW_HAIRPIN;
 		hairpin_addr(p->family, &s->f.nat_saddr);
+	} else if (outside && svc->mode == DP_MODE_DSR) {
+		s->f.dsr = DP_DSR_OUT;
 	}
 	return 0;
 }
@@ -340,7 +349,8 @@ static __always_inline struct dp_flow *pair_find(struct scratch *s)
 			f = flow_lookup(&s->q);
 		}
 	}
-	if (!f || !flow_there(f, s->now) || !(f->flags & DP_FLOW_PAIR) || f->flags & DP_FLOW_NAT)
+	if (!f || !flow_there(f, s->now) || !(f->flags & DP_FLOW_PAIR) ||
+	    (f->flags & DP_FLOW_NAT && !(f->dsr & DP_DSR_BACK)))
 		return NULL;
 	/* A SYN begins, it does not answer. */
 	if (s->p.proto == IPPROTO_TCP && (s->p.tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
@@ -396,10 +406,16 @@ static __always_inline long admit_pair(struct __sk_buff *skb, struct scratch *s,
 	f->nat_daddr = s->p.saddr;
 	f->nat_sport = s->p.dport;
 	f->nat_dport = s->p.sport;
-	way_back(&s->p, f, hook);
+	if (f->dsr & DP_DSR_BACK) {
+		f->flags |= DP_FLOW_NAT | DP_FLOW_NEIGH;
+		f->nat_saddr = nat_daddr;
+		f->nat_sport = nat_dport;
+	} else {
+		way_back(&s->p, f, hook);
+		f->oif = f->flags & DP_FLOW_NEIGH ? s->p.hook_ifindex : 0;
+	}
 	if (cfg_neigh && !f->dst_ep && f->dst_identity != 1 && !(f->flags & DP_FLOW_NEIGH))
 		f->src_gen = 0; /* the way out is found when the first reply is judged */
-	f->oif = f->flags & DP_FLOW_NEIGH ? s->p.hook_ifindex : 0;
 	if (flags & DP_FLOW_SNAT) {
 		ret = snat_port(skb, s);
 		nat_sport = ret < 0 ? 0 : ret;
@@ -443,6 +459,8 @@ __noinline int admit(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	dest_side(skb, s, f->flags & DP_FLOW_NAT ? &f->nat_daddr : &p->daddr, hook);
 	if (hook == HOOK_FROM_NETDEV && !s->dst.ep && !(f->flags & DP_FLOW_NAT))
 		return ACT_PASS; /* not ours */
+	if (s->dst.ep || s->dst.identity == 1)
+		f->dsr = 0; /* here nobody is to be told */
 	if (hook == HOOK_TO_ENDPOINT) {
 		struct dp_ep *e = ep_get(s->dst.ep);
 
@@ -457,6 +475,14 @@ __noinline int admit(struct __sk_buff *skb, struct scratch *s, u32 hook)
 			reply = !(pair->flags & DP_FLOW_REPLY);
 	} else {
 		pair = NULL;
+	}
+	if (s->dsr && s->dst.ep && !reply && !(f->flags & DP_FLOW_NAT) && p->frag != FRAG_LATER) {
+		pair = NULL; /* another flow, whatever was there */
+		ret = dsr_admit(skb, s);
+		if (ret)
+			return ret;
+	} else if (pair && pair->dsr & DP_DSR_BACK) {
+		dsr_pair(&s->q, pair, f);
 	}
 	if (!(f->flags & DP_FLOW_HAIRPIN)) {
 		ret = judge_flow(s, reply,

@@ -81,8 +81,14 @@ struct pkt {
 	u16 icmp; /* type << 8 | code */
 	u32 hook_ifindex;
 	u16 addr; /* offset of the IP header inside an ICMP error, 0: none */
-	u16 pad;
+	u16 dsr;  /* of the option that names a service, or the header of it, 0: none */
 };
+
+/* The options of direct server return: types and lengths, see dsr.h. */
+#define DSR_IPV4_OPTION 0x9a /* copied into fragments, control, number 26 */
+#define DSR_IPV4_LEN 8
+#define DSR_IPV6_OPTION 0x1b /* skipped by who does not know it, does not change */
+#define DSR_IPV6_LEN 20
 
 #define FRAG_NONE 0
 #define FRAG_FIRST 1
@@ -106,6 +112,7 @@ enum file_id {
 	FILE_XDP,
 	FILE_HOP,
 	FILE_TOOBIG,
+	FILE_DSR,
 };
 
 /* The value of a function that drops: remembers where. */

@@ -44,6 +44,11 @@ const volatile __u32 cfg_new_flows = 125000;
  * (monitor-aggregation-interval). */
 #define REPORT_INTERVAL 5
 
+/* Direct server return: the first packets of a flow that is not TCP name the service, and
+ * one in as many seconds, for a node that has forgotten it. */
+#define DSR_FIRST 8
+#define DSR_AGAIN 5
+
 /* Source of a packet that an endpoint sends to itself through a service, as
  * the back end sees it. IPv4: Cilium's; IPv6: the link-local address that
  * every endpoint reaches without a route. */

@@ -63,6 +63,15 @@ static __always_inline u32 too_long(struct __sk_buff *skb, const struct dp_flow 
 	return bpf_check_mtu(skb, f->oif, &mtu, 0, BPF_MTU_CHK_SEGS) > 0 ? mtu ?: 1 : 0;
 }
 
+/* Does an established flow's packet need more than its entry says? */
+static __always_inline int odd_way(struct __sk_buff *skb, const struct dp_flow *f, int from_stack,
+				   u64 now)
+{
+	if (f->dst_ep || !(f->flags & DP_FLOW_NEIGH) || from_stack)
+		return 0;
+	return dsr_due(f, now) || too_long(skb, f, from_stack);
+}
+
 /* from_stack: the packet is on its way out of the endpoint's device already. */
 static __always_inline int deliver(struct __sk_buff *skb, const struct dp_flow *f, u8 family,
 				   const union dp_ip *daddr, int from_stack)

@@ -188,6 +188,15 @@ static __always_inline int report_due(const struct dp_flow *f, u64 now)
 	return (u32)now - f->reported >= REPORT_INTERVAL * cfg_hz;
 }
 
+/* Direct server return: is the back end's node to be told the flow's service? */
+static __always_inline int dsr_due(const struct dp_flow *f, u64 now)
+{
+	if (!(f->dsr & DP_DSR_OUT))
+		return 0;
+	return !f->dsr_told || (u32)now - f->dsr_told >= DSR_AGAIN * cfg_hz ||
+	       (f->packets < DSR_FIRST && !(f->flags & DP_FLOW_TCP_OPEN));
+}
+
 static __always_inline u32 flow_lifetime(u8 proto, u8 flags)
 {
 	u32 s = CT_ANY;
@@ -205,7 +214,7 @@ static __always_inline void flow_pair(const struct pkt *p, const struct dp_flow 
 	struct dp_ep *dst;
 
 	*pair = *p;
-	if (f->flags & DP_FLOW_NAT) {
+	if (f->flags & DP_FLOW_NAT && !(f->dsr & DP_DSR_BACK)) {
 		pair->saddr = f->nat_daddr;
 		pair->daddr = f->nat_saddr;
 		pair->sport = f->nat_dport;
@@ -227,6 +236,18 @@ static __always_inline void flow_pair(const struct pkt *p, const struct dp_flow 
 	}
 }
 
+/* Of a flow whose other direction is never seen. What follows a FIN are acknowledgements,
+ * as long as the other side sends: the entry lives on by them. */
+static __always_inline void flow_tcp_oneway(struct dp_flow *f, u8 flags)
+{
+	if (flags & TCP_SYN)
+		f->flags &= ~DP_FLOW_TCP_OPEN;
+	if (flags & (TCP_FIN | TCP_RST))
+		f->flags |= DP_FLOW_CLOSING;
+	f->lifetime = f->flags & DP_FLOW_CLOSING ? CT_TCP_SYN * cfg_hz :
+						   flow_lifetime(IPPROTO_TCP, f->flags);
+}
+
 /* TCP state after a packet with these flags. Both entries of a flow look after
  * their own direction; the other one is asked only when a flow closes. q: for
  * the pair's packet. */
@@ -238,6 +259,10 @@ static __always_inline void flow_tcp(const struct pkt *p, struct dp_flow *f, str
 	f->tcp_seen |= flags;
 	if (!(flags & TCP_SYN))
 		f->flags |= DP_FLOW_TCP_OPEN;
+	if (f->dsr & DP_DSR_OUT) {
+		flow_tcp_oneway(f, flags);
+		return;
+	}
 	if (flags & (TCP_FIN | TCP_RST) && f->flags & DP_FLOW_PAIR) {
 		f->flags |= DP_FLOW_CLOSING;
 		flow_pair(p, f, q);

@@ -130,7 +130,7 @@ __noinline int outer(struct __sk_buff *skb, struct scratch *s)
 	if (!flow)
 		return NEXT_ADMIT;
 	svc = service_find(flow);
-	if (!svc || svc->mode == DP_MODE_SNAT)
+	if (!svc || svc->mode < DP_MODE_IPIP)
 		return NEXT_ADMIT;
 	/* An error about an answer comes from any router on its way. */
 	if (flow == &s->p && !service_source_ok(flow, svc))

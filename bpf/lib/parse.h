@@ -14,6 +14,7 @@ struct options {
 	struct __sk_buff *skb;
 	u32 at;
 	u32 end;
+	u32 dsr; /* where that one is, 0: nowhere */
 	int bad;
 };
 
@@ -38,6 +39,11 @@ static long option_next(u32 i, struct options *o)
 		goto bad;
 	if (bpf_skb_load_bytes(o->skb, o->at, h, 2) || h[1] < 2 || o->at + h[1] > o->end)
 		goto bad;
+	if (h[0] == DSR_IPV4_OPTION) {
+		if (h[1] != DSR_IPV4_LEN)
+			goto bad;
+		o->dsr = o->dsr ?: o->at;
+	}
 	o->at += h[1];
 	return 0;
 bad:
@@ -45,11 +51,12 @@ bad:
 	return 1;
 }
 
-static __always_inline int parse_ipv4_options(struct __sk_buff *skb, u32 hlen)
+static __always_inline int parse_ipv4_options(struct __sk_buff *skb, struct pkt *p, u32 hlen)
 {
 	struct options o = { .skb = skb, .at = L3 + sizeof(struct iphdr), .end = L3 + hlen };
 
 	bpf_loop(40, option_next, &o, 0);
+	p->dsr = o.dsr;
 	return o.bad;
 }
 
@@ -68,7 +75,7 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct pkt *p, u32 
 		tot = skb->len - L3;
 	if (ip.version != 4 || hlen < sizeof(ip) || tot < hlen || tot > skb->len - L3)
 		return DROP(p, FILE_PARSE, DROP_INVALID);
-	if (hlen > sizeof(ip) && parse_ipv4_options(skb, hlen))
+	if (hlen > sizeof(ip) && parse_ipv4_options(skb, p, hlen))
 		return DROP(p, FILE_PARSE, DROP_INVALID);
 	p->family = 4;
 	p->proto = ip.protocol;
@@ -123,6 +130,11 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct pkt *p, u32 
 		/* Segments left: the destination is not where it goes. */
 		if (next == IPPROTO_ROUTING && h[3])
 			return DROP(p, FILE_PARSE, DROP_INVALID_EXTHDR);
+		if (next == IPPROTO_DSTOPTS && h[2] == DSR_IPV6_OPTION) {
+			if (h[3] != DSR_IPV6_LEN || h[1] != (DSR_IPV6_LEN + 4) / 8 - 1)
+				return DROP(p, FILE_PARSE, DROP_INVALID_EXTHDR);
+			p->dsr = p->dsr ?: off;
+		}
 		if (next == IPPROTO_FRAGMENT) {
 			u16 fo = (u16)h[2] << 8 | h[3];
 

@@ -31,6 +31,9 @@ struct scratch {
 	u32 xlated; /* f says what the packet becomes, and events tell that */
 	u32 answer; /* ANSWER_*: when it is dropped, who sent it is told */
 	u32 mtu;    /* of the way out: ANSWER_TOO_BIG */
+	u32 dsr;    /* the packet names a service, and is believed: */
+	union dp_ip dsr_ip;
+	__be16 dsr_port;
 	u8 quote[64];
 	u64 now;
 };

@@ -31,7 +31,10 @@ static __always_inline void pair_restore(struct scratch *s, const struct dp_flow
 	s->f.nat_daddr = s->p.saddr;
 	s->f.nat_sport = s->p.dport;
 	s->f.nat_dport = s->p.sport;
-	way_back(&s->p, &s->f, hook);
+	if (f->dsr & DP_DSR_BACK)
+		dsr_pair(&s->p, f, &s->f);
+	else
+		way_back(&s->p, &s->f, hook);
 	flow_insert(&s->q, &s->f, BPF_NOEXIST);
 }
 
@@ -51,7 +54,7 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	struct dp_flow *f;
 	int report, ret;
 	struct pkt *p;
-	u32 reason;
+	u32 reason, room;
 
 	if (!s || !ctl)
 		return -DROP_EP_NOT_READY;
@@ -77,8 +80,15 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 			f->reported = (u32)s->now ?: 1;
 		event_trace(skb, s, f, reason, report);
 	}
-	s->mtu = too_long(skb, f, is_egress(hook));
+	room = reason == 3 ? 0 : dsr_room(s, f);
+	s->mtu = room ? dsr_too_long(skb, p, f, room) : too_long(skb, f, is_egress(hook));
+	if (s->mtu && room && dsr_can_wait(p, f)) {
+		room = 0;
+		f->dsr_told = (u32)s->now ?: 1;
+		s->mtu = too_long(skb, f, is_egress(hook));
+	}
 	if (s->mtu) {
+		s->mtu -= room;
 		/* The stack says so to the sender, if it is one that it takes packets from. */
 		if (!(f->flags & DP_FLOW_NAT))
 			return ACT_PASS;
@@ -93,6 +103,13 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 		if (ret)
 			return DROP(p, FILE_NAT, DROP_WRITE_ERROR);
 	}
+	if (room) {
+		f->dsr_told = (u32)s->now ?: 1;
+		if (dsr_add(skb, s))
+			return DROP(p, FILE_DSR, DROP_WRITE_ERROR);
+	}
+	if (s->dsr && f->dst_ep && !(f->flags & DP_FLOW_NAT) && dsr_remove(skb, s))
+		return DROP(p, FILE_DSR, DROP_WRITE_ERROR);
 	ret = deliver(skb, f, p->family, f->flags & DP_FLOW_NAT ? &f->nat_daddr : &p->daddr,
 		      is_egress(hook));
 	if (ret < 0)
@@ -156,7 +173,8 @@ __noinline int classify(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	if (is_icmp(p) && is_icmp_error(p) && p->frag != FRAG_LATER)
 		return classify_error(skb, s, hook);
 	f = flow_lookup(p);
-	if (!f || !flow_there(f, s->now) || flow_reopened(p, f, &s->q) ||
+	if (!f || !flow_there(f, s->now) || flow_reopened(p, f, &s->q) || dsr_reopened(p, f) ||
+	    dsr_differs(s, f) ||
 	    !(flow_service_current(f) || service_kept(p, f) || answer_under_way(s, f)))
 		return NEXT_ADMIT;
 	s->reason = f->flags & DP_FLOW_REPLY ? 2 : 1;
@@ -230,6 +248,11 @@ static __always_inline int slow_path(struct __sk_buff *skb, struct scratch *s, u
 		return ACT_PASS;
 	if (ret)
 		return ret;
+	if (s->p.dsr) {
+		ret = dsr_read(skb, s, hook);
+		if (ret)
+			return ret;
+	}
 	if (is_nd(&s->p))
 		return nd_packet(skb, &s->p, hook);
 	if (is_link_chatter(&s->p))

@@ -137,7 +137,7 @@ __noinline int balance(struct xdp_md *ctx, struct balance *b)
 	if (!b || !ctl)
 		return XDP_PASS;
 	svc = service_find(&b->p);
-	if (!svc || svc->mode == DP_MODE_SNAT)
+	if (!svc || svc->mode < DP_MODE_IPIP)
 		return XDP_PASS;
 	/* There is nobody: tc says so to the client. */
 	if (svc->flags & DP_SVC_REJECT && !service_slots(svc, 1))

@@ -83,7 +83,7 @@ static __always_inline int fast4(struct __sk_buff *skb, u32 hook, u8 scope)
 	if (hook == HOOK_TO_NETDEV && !f)
 		return ACT_PASS;
 	now = bpf_jiffies64();
-	if (!f || !fast_check(f, proto, flags, now) || too_long(skb, f, is_egress(hook)))
+	if (!f || !fast_check(f, proto, flags, now) || odd_way(skb, f, is_egress(hook), now))
 		return -1;
 
 	flow_count(f, skb->len, now);
@@ -138,7 +138,7 @@ static __always_inline int fast6(struct __sk_buff *skb, u32 hook, u8 scope)
 	if (hook == HOOK_TO_NETDEV && !f)
 		return ACT_PASS;
 	now = bpf_jiffies64();
-	if (!f || !fast_check(f, proto, flags, now) || too_long(skb, f, is_egress(hook)))
+	if (!f || !fast_check(f, proto, flags, now) || odd_way(skb, f, is_egress(hook), now))
 		return -1;
 
 	flow_count(f, skb->len, now);
@@ -264,6 +264,7 @@ int clite_slow(struct __sk_buff *skb)
 	__builtin_memset(&s->r, 0, sizeof(s->r));
 	s->reply = 0;
 	s->xlated = 0;
+	s->dsr = 0;
 	s->answer = 0;
 	hook = s->hook;
 	ret = s->drop ? -(int)s->drop : slow_path(skb, s, hook);

@@ -20,6 +20,7 @@ extern "C" {
 #define CLITE_CT_SEEN_NON_SYN 4u
 #define CLITE_CT_CLOSING 8u    /**< a FIN or RST was seen */
 #define CLITE_CT_STALE 16u     /**< policy or service changed: evaluated again at the next packet */
+#define CLITE_CT_DSR 32u       /**< of CLITE_MODE_DSR: on a balancer the only entry of its flow, on the back end's node the answering one tells by nat_source which service it is */
 /** @} */
 
 /** One direction of a flow. Addresses are text and borrowed. @since 0.1 */

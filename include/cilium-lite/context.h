@@ -274,6 +274,13 @@ CLITE_API int clite_device_attach(struct clite_ctx *ctx, const char *device);
  * @{ */
 #define CLITE_DEVICE_XDP 0x1u	      /**< load balancing at XDP, by the driver if it can, else by the stack: clite_status() tells */
 #define CLITE_DEVICE_XDP_GENERIC 0x2u /**< at XDP, by the stack */
+/** Balancers with services of CLITE_MODE_DSR are behind this uplink: an IP option in a packet
+ * of a new flow to an endpoint names the service that the endpoint answers as. Whoever can
+ * send such packets to the uplink decides what address and port the answers to him have, any
+ * but another endpoint's; so the network before it must drop from outside what has the
+ * option: IPv4 type 0x9a, IPv6 destination option 0x1b. Policies judge the client as ever.
+ * Without this flag the option says nothing. */
+#define CLITE_DEVICE_DSR 0x4u
 /** @} */
 
 /** Options of clite_device_attach_opts(). What is not about the device is the instance's:
@@ -293,7 +300,7 @@ struct clite_device_opts {
 };
 
 /** Attach the datapath to an uplink with options. Besides what clite_device_attach()
- * says, packets to services that are not of CLITE_MODE_SNAT go to their back ends from
+ * says, packets to services of CLITE_MODE_IPIP and CLITE_MODE_GUE go to their back ends from
  * there. With XDP that happens before the stack sees them; what XDP cannot do (a next
  * hop that is not known yet, IP options, fragments) is done at tc.
  *

@@ -4,9 +4,10 @@
  *
  * Packets to a service's address go to one of its back ends, replies come back from the
  * service's address: those of endpoints, and, if its kind is not CLITE_KIND_CLUSTER_IP, what
- * the world sends to an uplink (clite_device_attach()). A flow keeps its back end as long as that is there. A back end
- * elsewhere that is reached for the world sees the address of the uplink that leads to it,
- * so that its answers come back; net.ipv4.ip_forward and net.ipv6.conf.all.forwarding must be on for that.
+ * the world sends to an uplink (clite_device_attach()). A flow keeps its back end as long as
+ * that is there. A back end elsewhere that is reached for the world sees the address of the
+ * uplink that leads to it, so that its answers come back (but see CLITE_MODE_DSR);
+ * net.ipv4.ip_forward and net.ipv6.conf.all.forwarding must be on for that.
  *
  * Thread class of this group: strict.
  */
@@ -28,6 +29,13 @@ extern "C" {
 /** \name How packets get to the back end.
  * @{ */
 #define CLITE_MODE_SNAT 0u /**< translated, and the answers translated back */
+/** From an uplink: only the destination is translated, and a back end on another node sees the
+ * client. That node runs the datapath too, has the back end as an endpoint and the uplink
+ * attached with CLITE_DEVICE_DSR; it is told the service in an IP option of a flow's first
+ * packets (and of one every 5 s) and answers the client itself, past the balancer. Back ends
+ * on this host, and flows of endpoints, are as with SNAT. TCP by DSR and UDP by SNAT
+ * (Cilium's "hybrid") are two services with a mode each. @since 0.1 */
+#define CLITE_MODE_DSR 1u
 #define CLITE_MODE_IPIP 2u /**< from an uplink in an outer packet: IPv4 in IPv4, IPv6 in IPv6 */
 #define CLITE_MODE_GUE 3u  /**< the same behind a UDP header: GUE, variant 1 */
 /** @} */
@@ -90,7 +98,7 @@ struct clite_service_opts {
 	const char *const *sources; /**< prefixes of clients in the world that may use it (or may not: SOURCES_DENY), of either family; ends with NULL; NULL: all may. A new flow from elsewhere is dropped with Cilium's reason 177 */
 	uint32_t flags;		/**< CLITE_SERVICE_* */
 	uint32_t affinity;	/**< seconds after its last flow that a client (an address) keeps its back end, at most 86400; 0: no affinity */
-	uint32_t mode;		/**< CLITE_MODE_*: with all but SNAT, back ends have the service's port and address, answer clients themselves, and are chosen by a hash of the flow */
+	uint32_t mode;		/**< CLITE_MODE_*: with IPIP and GUE, back ends have the service's port and address, answer clients themselves, and are chosen by a hash of the flow */
 	uint32_t kind;		/**< CLITE_KIND_*: for whom it is */
 };
 

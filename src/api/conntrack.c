@@ -64,6 +64,7 @@ static uint32_t flags_of(const struct dp *dp, const struct dp_flow *f)
 	       (f->flags & DP_FLOW_NAT ? CLITE_CT_NAT : 0) |
 	       (f->flags & DP_FLOW_TCP_OPEN ? CLITE_CT_SEEN_NON_SYN : 0) |
 	       (f->flags & DP_FLOW_CLOSING ? CLITE_CT_CLOSING : 0) |
+	       (f->dsr ? CLITE_CT_DSR : 0) |
 	       (is_stale(dp, f) ? CLITE_CT_STALE : 0);
 }
 

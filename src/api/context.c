@@ -493,14 +493,16 @@ static int source_fill(const char *text, uint8_t family, struct prefix *ret, str
 	return 0;
 }
 
+#define DEVICE_XDP (CLITE_DEVICE_XDP | CLITE_DEVICE_XDP_GENERIC)
+#define DEVICE_FLAGS (DEVICE_XDP | CLITE_DEVICE_DSR)
+
 static int xdp_fill(struct clite_ctx *ctx, const struct clite_device_opts *o, struct dp_xdp *ret)
 {
 	struct errtext *err = &ctx->err;
 	int r;
 
-	if (o->flags & ~(CLITE_DEVICE_XDP | CLITE_DEVICE_XDP_GENERIC))
-		return err_set(err, EINVAL, "unknown flags 0x%x",
-			       o->flags & ~(CLITE_DEVICE_XDP | CLITE_DEVICE_XDP_GENERIC));
+	if (o->flags & ~DEVICE_FLAGS)
+		return err_set(err, EINVAL, "unknown flags 0x%x", o->flags & ~DEVICE_FLAGS);
 	if (o->flows4 > 1 << 26 || o->flows6 > 1 << 26)
 		return err_set(err, EINVAL, "flows%s: %u is too many, at most %u",
 			       o->flows4 > 1 << 26 ? "4" : "6",
@@ -509,6 +511,7 @@ static int xdp_fill(struct clite_ctx *ctx, const struct clite_device_opts *o, st
 		return err_set(err, EINVAL, "reserved is not 0");
 	*ret = (struct dp_xdp){
 		.generic = o->flags & CLITE_DEVICE_XDP_GENERIC,
+		.dsr = o->flags & CLITE_DEVICE_DSR,
 		.flows4 = o->flows4,
 		.flows6 = o->flows6,
 		.new_flows = o->new_flows,
@@ -533,7 +536,7 @@ int clite_device_attach_opts(struct clite_ctx *ctx, const char *device,
 		return r;
 	r = xdp_fill(ctx, &o, &xdp);
 	if (!r)
-		r = device_add(&ctx->st, ifindex, &xdp, o.flags != 0, &ctx->err);
+		r = device_add(&ctx->st, ifindex, &xdp, o.flags & DEVICE_XDP, &ctx->err);
 	return ctx_end(ctx, r);
 }
 

@@ -25,9 +25,9 @@ static int backend_fill(struct clite_ctx *ctx, const struct service *s,
 		return err_set(&ctx->err, EINVAL, "backend '%s': state %u is none", from->address,
 			       from->state);
 	b->port = from->port ?: s->port;
-	if ((s->mode != CLITE_MODE_SNAT || s->protocol == IPPROTO_SCTP) && b->port != s->port)
+	if ((s->mode >= CLITE_MODE_IPIP || s->protocol == IPPROTO_SCTP) && b->port != s->port)
 		return err_set(&ctx->err, EINVAL,
-			       s->mode != CLITE_MODE_SNAT ?
+			       s->mode >= CLITE_MODE_IPIP ?
 				       "backend '%s' port %u: in this mode packets keep the service's, %u" :
 				       "backend '%s' port %u: ports of SCTP are not translated, it must be the service's %u",
 			       from->address, b->port, s->port);
@@ -77,7 +77,7 @@ static int service_fill(struct clite_ctx *ctx, const struct clite_service_opts *
 	s->algorithm = o->algorithm ?: CLITE_LB_RANDOM;
 	if (o->algorithm > CLITE_LB_MAGLEV)
 		return err_set(&ctx->err, EINVAL, "algorithm %u is none", o->algorithm);
-	if (o->mode != CLITE_MODE_SNAT && o->mode != CLITE_MODE_IPIP && o->mode != CLITE_MODE_GUE)
+	if (o->mode > CLITE_MODE_GUE)
 		return err_set(&ctx->err, EINVAL, "mode %u is none", o->mode);
 	s->mode = o->mode;
 	if (o->kind > CLITE_KIND_STANDALONE)

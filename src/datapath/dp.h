@@ -173,6 +173,7 @@ bool dp_have_destroy(void);
 /* xdp.c: the balancer. All but generic is the instance's, whatever the device. */
 struct dp_xdp {
 	bool generic;	       /* also where the driver could */
+	bool dsr;	       /* options that name services are believed; not XDP's */
 	uint32_t flows4, flows6; /* in the cache; read when it is made; 0: as usual */
 	uint32_t new_flows;    /* that a CPU puts there in a second; read then; 0: as usual */
 	uint16_t gue_port;     /* 0: leave it */

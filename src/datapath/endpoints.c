@@ -388,9 +388,9 @@ int endpoint_restore(struct state *st, const struct endpoint *e, struct errtext 
 
 /* The device's own addresses are those that packets leave with when they get another
  * source: the first that the world may know. */
-static int uplink_write(struct dp *dp, uint32_t ifindex, struct errtext *err)
+static int uplink_write(struct dp *dp, uint32_t ifindex, bool dsr, struct errtext *err)
 {
-	struct dp_uplink up = {};
+	struct dp_uplink up = { .flags = dsr ? DP_UPLINK_DSR : 0 };
 	struct prefix p;
 
 	if (nl_address_get(ifindex, 4, &p))
@@ -417,7 +417,7 @@ static int uplink_attach(struct dp *dp, uint32_t ifindex, const struct dp_xdp *p
 	dp_detach(dp, PROG_FROM_XDP, ifindex);
 	r = xdp ? dp_xdp_load(dp, p, err) : 0;
 	if (!r)
-		r = uplink_write(dp, ifindex, err);
+		r = uplink_write(dp, ifindex, p->dsr, err);
 	if (!r)
 		r = dp_attach(dp, PROG_TO_NETDEV, ifindex, err);
 	if (!r)

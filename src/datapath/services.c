@@ -572,7 +572,7 @@ const struct backend *service_choice(const struct state *st, const struct servic
 	struct dp_service val;
 	uint32_t id;
 
-	if ((s->algorithm != CLITE_LB_MAGLEV && s->mode == CLITE_MODE_SNAT) ||
+	if ((s->algorithm != CLITE_LB_MAGLEV && s->mode < CLITE_MODE_IPIP) ||
 	    dp_lookup(st->dp, MAP_SERVICES, &key, &val) < 0 ||
 	    !val.nslots || val.table > st->dp->map_max[MAP_SLOTS] ||
 	    val.nslots > st->dp->map_max[MAP_SLOTS] - val.table)

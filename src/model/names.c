@@ -202,7 +202,7 @@ const char *datapath_file_name(uint32_t file)
 		[6] = "deliver.h", [7] = "nd.h",     [8] = "endpoint.bpf.c",
 		[9] = "frag.h",	   [10] = "icmp.h",  [11] = "nat.h",
 		[12] = "snat.h",   [13] = "outer.h", [14] = "xdp.h",
-		[15] = "hop.h",	   [16] = "toobig.h",
+		[15] = "hop.h",	   [16] = "toobig.h",  [17] = "dsr.h",
 	};
 	_Static_assert(ARRAY_SIZE(names) == DATAPATH_FILE_MAX + 1, "files");
 

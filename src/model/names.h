@@ -21,7 +21,7 @@
 #define TRACE_REASON_NEW 0
 #define TRACE_REASON_REPLY 2
 #define MATCH_TYPE_MAX 6
-#define DATAPATH_FILE_MAX 16
+#define DATAPATH_FILE_MAX 17
 
 /* Hubble's TraceObservationPoint for Cilium's number: "TO_ENDPOINT" for 0. */
 const char *trace_point_name(uint32_t point);

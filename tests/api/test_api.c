@@ -1127,12 +1127,12 @@ START_TEST(device_options)
 		.sz = sizeof(good), .flags = CLITE_DEVICE_XDP_GENERIC, .flows4 = 64, .flows6 = 64,
 		.source4 = "10.0.0.0/8", .source6 = "fd00::1",
 	};
-	struct clite_device_opts opts = { .sz = sizeof(opts), .flags = 4 };
+	struct clite_device_opts opts = { .sz = sizeof(opts), .flags = 8 };
 	const struct clite_status *s;
 	uint64_t bytes;
 
 #define REFUSED(code, word) ck_assert_error(clite_device_attach_opts(ctx, "host", &opts), code, word)
-	REFUSED(EINVAL, "0x4");
+	REFUSED(EINVAL, "0x8");
 	opts = good;
 	opts.sz = 1;
 	REFUSED(EINVAL, "");
@@ -1440,7 +1440,7 @@ START_TEST(service_arguments)
 	opts->algorithm = 9;
 	REFUSED(EINVAL, "algorithm");
 	*opts = service_opts;
-	opts->mode = 1;
+	opts->mode = CLITE_MODE_GUE + 1;
 	REFUSED(EINVAL, "mode");
 	opts->mode = CLITE_MODE_IPIP; /* the back end has another port */
 	REFUSED(EINVAL, "8080");

@@ -393,7 +393,7 @@ class ContextTest(RootTestCase):
         ctx = self.context()
         device = self.veth("a")
         self.assertRaises(cl.InvalidArgument, ctx.attach_device, device, source4="fd00::1")
-        ctx.attach_device(device, xdp_generic=True, flows4=64, flows6=64, source4="10.0.0.0/8")
+        ctx.attach_device(device, xdp_generic=True, dsr=True, flows4=64, flows6=64, source4="10.0.0.0/8")
         self.assertEqual((ctx.status().xdp_native, ctx.status().xdp_generic), (0, 1))
         self.assertGreater(ctx.prog_fd("from_xdp"), 0)
         ctx.detach_device(device)
@@ -839,6 +839,9 @@ class ServiceTest(RootTestCase):
         self.assertEqual(dns.mode, cl.Mode.SNAT)
         dns = self.ctx.services.update("fd96::1", 53, "udp", mode="gue")
         self.assertEqual(dns.mode, cl.Mode.GUE)
+        dns = self.ctx.services.update("fd96::1", 53, "udp", backends=[("fd00::9", 5353)],
+                                       mode=cl.Mode.DSR)
+        self.assertEqual(dns.mode, cl.Mode.DSR)
         self.assertEqual({s.id for s in self.ctx.services}, {42, dns.id})
         self.assertEqual(len(self.ctx.services), 2)
         self.assertEqual(self.ctx.services.find("fd96::1", 53, "udp"), dns)
@@ -863,7 +866,7 @@ class ServiceTest(RootTestCase):
                 (cl.InvalidArgument, ("10.96.0.2", 80, "icmp"), {}),
                 (cl.InvalidArgument, ("10.96.0.2", 80, "tpc"), {}),
                 (cl.InvalidArgument, ("10.96.0.2", 80), {"algorithm": 9}),
-                (cl.InvalidArgument, ("10.96.0.2", 80), {"mode": 1}),
+                (cl.InvalidArgument, ("10.96.0.2", 80), {"mode": 4}),
                 (cl.InvalidArgument, ("10.96.0.2", 80), {"backends": ["fd00::1"]}),
                 (cl.InvalidArgument, ("10.96.0.2", 80), {"backends": [("10.0.0.1", 70000)]}),
                 (cl.InvalidArgument, ("nowhere", 80), {}),

@@ -451,10 +451,13 @@ check "policy delete: none" says 3 "web" clite policy delete web
 check "service update: mode" status 0 clite service update --frontend 10.96.0.9:80 --backends 10.77.0.9 \
 	--mode ipip --id 9
 check "service get: mode" shows '^Mode: +ipip$' service get 9
-check "service update: no such mode" says 2 "'dsr' is none of snat, ipip, gue" clite service update \
-	--frontend 10.96.0.9:80 --backends 10.77.0.9 --mode dsr
+check "service update: no such mode" says 2 "'nat46' is none of snat, dsr, ipip, gue" clite service update \
+	--frontend 10.96.0.9:80 --backends 10.77.0.9 --mode nat46
+check "service update: dsr, and another port" status 0 clite service update --frontend 10.96.0.9:80 \
+	--backends 10.77.0.9:8080 --mode dsr
+check "service get: dsr" shows '^Mode: +dsr$' service get 9
 check "service delete: mode" prints "service 9 deleted" clite service delete 9
-check "device attach" prints "device 'lo' attached" clite device attach lo --xdp-generic --flows4 64 \
+check "device attach" prints "device 'lo' attached" clite device attach lo --xdp-generic --dsr --flows4 64 \
 	--flows6 64 --new-flows 10 --gue-port 7000 --source4 10.0.0.0/8 --source6 fd00::1
 check "status: XDP" shows '^Uplinks at XDP: +0 by the driver, 1 by the stack$' status
 check "device attach: twice" says 1 "attached already" clite device attach lo --xdp

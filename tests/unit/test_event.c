@@ -1115,7 +1115,7 @@ START_TEST(other_names)
 	ck_assert_ptr_null(reserved_identity_name(12));
 	ck_assert_str_eq(datapath_file_name(0), "");
 	ck_assert_str_eq(datapath_file_name(8), "endpoint.bpf.c");
-	ck_assert_str_eq(datapath_file_name(DATAPATH_FILE_MAX), "toobig.h");
+	ck_assert_str_eq(datapath_file_name(DATAPATH_FILE_MAX), "dsr.h");
 	ck_assert_ptr_null(datapath_file_name(DATAPATH_FILE_MAX + 1));
 }
 END_TEST

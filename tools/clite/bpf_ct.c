@@ -14,6 +14,7 @@ static const struct {
 	{ CLITE_CT_SEEN_NON_SYN, "SeenNonSyn" },
 	{ CLITE_CT_CLOSING, "Closing" },
 	{ CLITE_CT_STALE, "Stale" },
+	{ CLITE_CT_DSR, "DSR" },
 };
 
 struct ct_listing {

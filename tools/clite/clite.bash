@@ -75,7 +75,7 @@ _clite_value() {
 		;;
 	--kind) words=$'ClusterIP\nNodePort\nExternalIP\nLoadBalancer\nHostPort\nStandalone' ;;
 	--algorithm) words=$'random\nmaglev' ;;
-	--mode) words=$'snat\nipip\ngue' ;;
+	--mode) words=$'snat\ndsr\nipip\ngue' ;;
 	--states) words=$'active\nterminating\nquarantined\nmaintenance' ;;
 	--packet) _clite_files ;;
 	--from | --to | --related-to | --src | --dst) words=$(_clite_names endpoint list) ;;

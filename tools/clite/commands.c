@@ -107,7 +107,7 @@ static const struct opt service_update_opts[] = {
 	{ OPT_REJECT, "reject", NULL, "without a back end answer with ICMP, not only drop" },
 	{ OPT_INTERNAL_LOCAL, "internal-local", NULL, "for endpoints only back ends on this host" },
 	{ OPT_MODE, "mode", "MODE",
-	  "snat (default): translated; ipip, gue: whole, in an outer packet, from uplinks" },
+	  "snat (default): translated; dsr: the back end's node answers; ipip, gue: in outer packets" },
 	{ OPT_ID, "id", "N", "number of a new service (default: the next free one)" },
 	{ 0 },
 };
@@ -130,6 +130,7 @@ static const struct opt masquerade_opts[] = {
 static const struct opt device_attach_opts[] = {
 	{ OPT_XDP, "xdp", NULL, "balance at XDP: by the driver if it can, else by the stack" },
 	{ OPT_XDP_GENERIC, "xdp-generic", NULL, "balance at XDP, by the stack" },
+	{ OPT_DSR, "dsr", NULL, "believe balancers there (mode dsr) which service a packet is for" },
 	{ OPT_FLOWS4, "flows4", "N", "IPv4 flows that XDP remembers, on all CPUs (262144)" },
 	{ OPT_FLOWS6, "flows6", "N", "IPv6 flows (32768)" },
 	{ OPT_NEW_FLOWS, "new-flows", "N", "of them new in a second, on each CPU, at most (125000)" },

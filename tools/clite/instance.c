@@ -164,6 +164,9 @@ static void device_options(struct cli *cli, struct clite_device_opts *opts)
 		case OPT_XDP_GENERIC:
 			opts->flags |= CLITE_DEVICE_XDP_GENERIC;
 			break;
+		case OPT_DSR:
+			opts->flags |= CLITE_DEVICE_DSR;
+			break;
 		case OPT_FLOWS4:
 			opts->flows4 = number_arg(cli, "--flows4", cli->value, 1, UINT32_MAX);
 			break;

@@ -35,7 +35,14 @@ static const char *algorithm_text(uint32_t algorithm)
 
 static const char *mode_text(uint32_t mode)
 {
-	return mode == CLITE_MODE_IPIP ? "ipip" : mode == CLITE_MODE_GUE ? "gue" : "snat";
+	static const char *const names[] = {
+		[CLITE_MODE_SNAT] = "snat",
+		[CLITE_MODE_DSR] = "dsr",
+		[CLITE_MODE_IPIP] = "ipip",
+		[CLITE_MODE_GUE] = "gue",
+	};
+
+	return mode < ARRAY_SIZE(names) ? names[mode] : "?";
 }
 
 /* ---- addresses ------------------------------------------------------------ */
@@ -411,13 +418,11 @@ static uint32_t algorithm_arg(const struct cli *cli, const char *text)
 
 static uint32_t mode_arg(const struct cli *cli, const char *text)
 {
-	static const uint32_t modes[] = { CLITE_MODE_SNAT, CLITE_MODE_IPIP, CLITE_MODE_GUE };
-
-	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
-		if (!strcmp(text, mode_text(modes[i])))
-			return modes[i];
+	for (uint32_t mode = CLITE_MODE_SNAT; mode <= CLITE_MODE_GUE; mode++) {
+		if (!strcmp(text, mode_text(mode)))
+			return mode;
 	}
-	usage_error(cli, "--mode: '%s' is none of snat, ipip, gue", text);
+	usage_error(cli, "--mode: '%s' is none of snat, dsr, ipip, gue", text);
 }
 
 static void check_count(const struct cli *cli, const struct update *u, const char *name, size_t n)

@@ -307,13 +307,15 @@ class Context:
         return Transaction(self)
 
     def attach_device(self, device: str, *, xdp: bool = False, xdp_generic: bool = False,
-                      flows4: int = 0, flows6: int = 0, new_flows: int = 0, gue_port: int = 0,
+                      dsr: bool = False, flows4: int = 0, flows6: int = 0, new_flows: int = 0, gue_port: int = 0,
                       source4: Optional[str] = None, source6: Optional[str] = None) -> None:
         """Attach the datapath to an uplink: what comes from the world is policed there and
         delivered past the host's stack, packets to services go to their back ends.
 
         xdp          balance at XDP, by the driver if it can, else by the stack
         xdp_generic  by the stack
+        dsr          believe the options by which balancers with services of Mode.DSR name
+                     them: the network before the uplink must drop such from outside
         The rest is the instance's, 0 or None: as it is.
         flows4, flows6, new_flows  what XDP remembers, and how much of it new in a second on
                      each CPU; read when the first uplink is attached with XDP
@@ -323,7 +325,8 @@ class Context:
         opts = _native.clite_device_opts(
             sz=ctypes.sizeof(_native.clite_device_opts),
             flags=(_native.CLITE_DEVICE_XDP if xdp else 0)
-            | (_native.CLITE_DEVICE_XDP_GENERIC if xdp_generic else 0),
+            | (_native.CLITE_DEVICE_XDP_GENERIC if xdp_generic else 0)
+            | (_native.CLITE_DEVICE_DSR if dsr else 0),
             flows4=unsigned(flows4, 32, "flows4"), flows6=unsigned(flows6, 32, "flows6"),
             new_flows=unsigned(new_flows, 32, "new_flows"),
             gue_port=unsigned(gue_port, 16, "gue_port"),

@@ -91,9 +91,11 @@ class Algorithm(enum.IntEnum):
 
 
 class Mode(enum.IntEnum):
-    """How packets get to a back end. IPIP and GUE: whole, in an outer packet, from uplinks."""
+    """How packets get to a back end. DSR: its node answers the client itself, as the service;
+    IPIP and GUE: whole, in an outer packet, from uplinks."""
 
     SNAT = n.CLITE_MODE_SNAT
+    DSR = n.CLITE_MODE_DSR
     IPIP = n.CLITE_MODE_IPIP
     GUE = n.CLITE_MODE_GUE
 
@@ -126,6 +128,7 @@ class ConntrackFlags(enum.IntFlag):
     SEEN_NON_SYN = n.CLITE_CT_SEEN_NON_SYN
     CLOSING = n.CLITE_CT_CLOSING
     STALE = n.CLITE_CT_STALE
+    DSR = n.CLITE_CT_DSR
 
 
 class EventType(enum.IntEnum):

@@ -132,7 +132,7 @@ class Services:
                    for the world, or for endpoints, only back ends on this host
         affinity   seconds after its last flow that a client keeps its back end; 0: none
         reject     without a back end packets are answered with ICMP, not only dropped
-        mode       "snat", "ipip" or "gue"
+        mode       "snat", "dsr", "ipip" or "gue"
         kind       "cluster_ip": for endpoints; "node_port", "external_ip", "load_balancer",
                    "host_port", "standalone": for the world, too
         """
