@@ -165,9 +165,9 @@ struct clite_service_import_opts {
  * before it have changed, and the next import of the source completes it.
  *
  * Of a Service the addresses, ports, name, labels, session affinity, source ranges (with
- * Cilium's annotation src-ranges-policy), the annotation service.cilium.io/lb-algorithm,
- * what is Local and what is near are heeded; without a back end it rejects, as kube-proxy does; loadBalancerClass, the forwarding mode and
- * health check ports are not.
+ * Cilium's annotation src-ranges-policy), Cilium's annotations lb-algorithm and
+ * forwarding-mode (snat, dsr), what is Local and what is near are heeded; without a back
+ * end it rejects, as kube-proxy does; loadBalancerClass and health check ports are not.
  *
  * \param text  len bytes
  * \retval -CLITE_EDOCUMENT not a document: clite_error() names file, line, field; nothing

@@ -187,8 +187,8 @@ static uint8_t map_kind(enum front_kind kind)
 	return CLITE_KIND_CLUSTER_IP;
 }
 
-/* The one place where a front end's properties become those of a service. The forwarding
- * mode and the port of health checks have none to become. */
+/* The one place where a front end's properties become those of a service. The port of
+ * health checks has none to become. */
 static int map_front(struct importer *m, const struct service_front *f, struct service *s)
 {
 	int r = map_sources(f, s);
@@ -198,6 +198,7 @@ static int map_front(struct importer *m, const struct service_front *f, struct s
 	s->affinity = f->affinity;
 	s->flags |= CLITE_SERVICE_REJECT;
 	s->kind = map_kind(f->kind);
+	s->mode = f->forwarding == FORWARDING_DSR ? CLITE_MODE_DSR : CLITE_MODE_SNAT;
 	s->port = f->port;
 	s->protocol = f->protocol;
 	s->algorithm = f->algorithm ?: CLITE_LB_RANDOM;
@@ -255,7 +256,8 @@ static int service_make(struct importer *m, const struct wanted *w, struct servi
 static bool is_same(const struct service *a, const struct service *b)
 {
 	if (a->algorithm != b->algorithm || a->nbackends != b->nbackends ||
-	    a->flags != b->flags || a->kind != b->kind || a->affinity != b->affinity || a->nsources != b->nsources ||
+	    a->flags != b->flags || a->kind != b->kind || a->mode != b->mode ||
+	    a->affinity != b->affinity || a->nsources != b->nsources ||
 	    strcmp(a->name, b->name) != 0 || labels_cmp(&a->labels, &b->labels) != 0)
 		return false;
 	for (size_t i = 0; i < a->nbackends; i++) {

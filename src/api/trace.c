@@ -374,7 +374,7 @@ static int translate(struct tracing *g, const struct clite_trace_opts *o,
 		return 0;
 	g->service = service_at(&g->ctx->st, &g->packet);
 	/* What goes whole, in an outer packet, is not translated. */
-	if (g->service && g->outside && g->service->mode != CLITE_MODE_SNAT)
+	if (g->service && g->outside && g->service->mode >= CLITE_MODE_IPIP)
 		g->service = NULL;
 	if (!g->service)
 		return 0;

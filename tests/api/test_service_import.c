@@ -243,6 +243,31 @@ START_TEST(clients)
 }
 END_TEST
 
+/* How packets get to the back ends, as the annotation says; a change of it alone is one. */
+START_TEST(forwarding)
+{
+#define ANNOTATED(a)                                                                        \
+	"apiVersion: v1\nkind: Service\nmetadata: {name: web, annotations: {" a "}}\n"       \
+	"spec: {type: LoadBalancer, loadBalancerIP: 192.0.2.1, ports: [{port: 80}]}\n"
+	static const struct {
+		const char *text;
+		uint32_t mode;
+	} v[] = {
+		{ ANNOTATED("service.cilium.io/forwarding-mode: dsr"), CLITE_MODE_DSR },
+		{ ANNOTATED("service.cilium.io/forwarding-mode: snat"), CLITE_MODE_SNAT },
+		{ ANNOTATED("service.cilium.io/forwarding-mode: dsr"), CLITE_MODE_DSR },
+		{ ANNOTATED(""), CLITE_MODE_SNAT },
+	};
+	const struct clite_service_info *info;
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
+		ck_assert_done(import(v[i].text), 1);
+		ck_assert_done(clite_service_get(ctx, 1, &info), 0);
+		ck_assert_uint_eq(info->mode, v[i].mode);
+	}
+}
+END_TEST
+
 /* Of a text that is refused nothing is done. */
 START_TEST(refused)
 {
@@ -331,6 +356,7 @@ int main(void)
 	tcase_add_test(t, again);
 	tcase_add_test(t, node_ports);
 	tcase_add_test(t, clients);
+	tcase_add_test(t, forwarding);
 	tcase_add_test(t, local_and_near);
 	tcase_add_test(t, refused);
 	tcase_add_test(t, remembered);
