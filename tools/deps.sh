@@ -27,6 +27,7 @@ test|module check >= 0.15|check|Check, the unit test framework
 test|command g++|g++|a C++ compiler
 test|command curl|curl|curl
 test|command iperf3|iperf3|iperf3
+test|command wrk|wrk|wrk
 test|command nft|nftables|
 test|command ip|iproute2|iproute2
 test|command ping|iputils-ping|ping

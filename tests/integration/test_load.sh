@@ -246,6 +246,20 @@ all_measured() {
 		measured "$1" "$3" -u -b 100M -n 5M && measured "$1" "$3" -u -b 100M -n 5M -R
 }
 
+# ---- wrk --------------------------------------------------------------------------
+
+# A thousand connections to an address, while a back end comes: all are answered.
+hammered() {
+	local address=$1
+
+	backends "1 2" || return
+	background wrk world wrk -t 2 -c 1000 -d 4s --timeout 20s "http://$(in_url "$address")/"
+	wait_for grep -q Running "$tmp/wrk" && backends "1 2 3" && wait "$pid" ||
+		{ cat "$tmp/wrk"; return 1; }
+	cat "$tmp/wrk"
+	grep -Eq '^ +[1-9][0-9]* requests in' "$tmp/wrk" && ! grep -Eq 'Socket errors|Non-2xx' "$tmp/wrk"
+}
+
 # ---- Maglev -----------------------------------------------------------------------
 
 # Node 1 has all of 172.30.100.0/24 and 2001:db8:30:100::/64.
@@ -350,6 +364,9 @@ check "iperf3, to an endpoint, IPv4" all_measured $vip4 "$(address4 11)" web1
 check "iperf3, to an endpoint, IPv6" all_measured $vip6 "$(address6 11)" web1
 check "iperf3, to another host, IPv4" all_measured $far4 "$(node4 2)" node2
 check "iperf3, to another host, IPv6" all_measured $far6 "$(node6 2)" node2
+for address in $vip4 $vip6 $far4 $far6; do
+	check "wrk, a thousand connections to $address" hammered $address
+done
 
 make_many
 for f in 4 6; do
