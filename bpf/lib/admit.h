@@ -383,6 +383,16 @@ static __always_inline void way_back(const struct pkt *p, struct dp_flow *f, u32
 	}
 }
 
+/* Has the end that s->q comes from begun a translated flow itself, whose entry the one for
+ * answers would overwrite? Its packets went by another address, so nobody answers this one. */
+static __always_inline int flow_is_own(struct scratch *s)
+{
+	struct dp_flow *f = flow_lookup(&s->q);
+
+	return f && f->flags & DP_FLOW_NAT && !(f->flags & (DP_FLOW_REPLY | DP_FLOW_CLOSING)) &&
+	       flow_there(f, s->now);
+}
+
 /* Write the entry of the other direction of the flow that s->f begins. */
 static __always_inline long admit_pair(struct __sk_buff *skb, struct scratch *s, u32 hook)
 {
@@ -419,6 +429,8 @@ static __always_inline long admit_pair(struct __sk_buff *skb, struct scratch *s,
 	if (flags & DP_FLOW_SNAT) {
 		ret = snat_port(skb, s);
 		nat_sport = ret < 0 ? 0 : ret;
+	} else if (f->flags & DP_FLOW_REPLY && flow_is_own(s)) {
+		ret = DROP(&s->p, FILE_FLOW, DROP_CT_CREATE_FAILED);
 	} else {
 		ret = flow_insert(&s->q, f, BPF_ANY);
 		if (ret)

@@ -25,9 +25,9 @@ struct icmp_head {
 /* The headers of the packet that it is about; 0: it is none to quote. */
 static __always_inline u32 quote_len(const struct pkt *p)
 {
-	u32 ip = p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	u32 ip = p->l4 - L3; /* with what options and extension headers there are */
 
-	if (p->l4 != L3 + ip || p->frag == FRAG_LATER)
+	if (p->l4 < L3 + sizeof(struct iphdr) || p->frag == FRAG_LATER)
 		return 0;
 	switch (p->proto) {
 	case IPPROTO_TCP:
@@ -98,7 +98,8 @@ static __always_inline int answer_ipv6(struct __sk_buff *skb, struct scratch *s,
 	if (s->answer == ANSWER_TOO_BIG) {
 		icmp.type = ICMPV6_PKT_TOOBIG;
 		icmp.code = 0;
-		icmp.mtu = bpf_htonl(s->mtu);
+		/* Less than this is no IPv6. */
+		icmp.mtu = bpf_htonl(s->mtu < 1280 ? 1280 : s->mtu);
 	}
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&ip.saddr, 32, 0);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), sum);

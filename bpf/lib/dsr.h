@@ -113,6 +113,23 @@ __noinline int dsr_way(struct __sk_buff *skb, struct scratch *s)
 										     skb->ifindex;
 }
 
+/* Can a service have it? */
+static __always_inline int dsr_address_ok(const union dp_ip *ip, u8 family)
+{
+	u8 first;
+
+	if (is_multicast(ip, family))
+		return 0;
+	if (family == 4) {
+		first = ip->b[0];
+		return first && first != 127;
+	}
+	if ((ip->w[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000))
+		return 0; /* of a link */
+	/* ::, ::1, and IPv4 in IPv6 */
+	return ip->w[0] | ip->w[1] || (ip->w[2] && ip->w[2] != bpf_htonl(0xffff));
+}
+
 /* A new flow to an endpoint: it will answer with what the option says. Never with another
  * endpoint's address, whoever says so. */
 static __always_inline int dsr_admit(struct __sk_buff *skb, struct scratch *s)
@@ -120,8 +137,10 @@ static __always_inline int dsr_admit(struct __sk_buff *skb, struct scratch *s)
 	struct dp_flow *f = &s->f;
 	u32 identity;
 
-	if (!s->dsr_port || is_multicast(&s->dsr_ip, s->p.family) ||
-	    !(s->dsr_ip.w[0] | s->dsr_ip.w[1] | s->dsr_ip.w[2] | s->dsr_ip.w[3]))
+	if (!s->dsr_port || !dsr_address_ok(&s->dsr_ip, s->p.family))
+		return DROP(&s->p, FILE_DSR, DROP_INVALID);
+	/* The sum of another port would have to be made anew. */
+	if (s->p.proto == IPPROTO_SCTP && s->dsr_port != s->p.dport)
 		return DROP(&s->p, FILE_DSR, DROP_INVALID);
 	if (address_find(&s->dsr_ip, s->p.family, &identity))
 		return DROP(&s->p, FILE_DSR, DROP_INVALID_SIP);
@@ -246,9 +265,9 @@ static __always_inline u32 dsr_too_long(struct __sk_buff *skb, const struct pkt 
 	u32 mtu = 0, len;
 	long ret = bpf_check_mtu(skb, f->oif, &mtu, room, 0);
 
-	if (skb->gso_segs > 1) {
+	if (skb->gso_size) {
 		len = p->l4 - L3 + (p->proto == IPPROTO_UDP ? sizeof(struct udphdr) : 60);
-		ret = len + skb->gso_size + room > mtu;
+		ret = len + skb->gso_size + room > mtu || skb->len - L3 + room > 0xffff;
 	}
 	return ret > 0 ? mtu ?: 1 : 0;
 }

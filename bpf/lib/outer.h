@@ -38,6 +38,7 @@ static __always_inline int outer_hop(struct __sk_buff *skb, struct scratch *s,
 		return DROP(&s->p, FILE_OUTER, DROP_NO_FIB);
 	s->hop.dst = b->ip;
 	s->hop.ifindex = fib.ifindex;
+	s->hop.mtu = fib.tot_len; /* mtu_result */
 	s->hop.mode = svc->mode;
 	return 0;
 }
@@ -68,7 +69,7 @@ static __always_inline int outer_put6(struct __sk_buff *skb, struct scratch *s,
 				      const struct dp_control *ctl, u32 room, u32 hash)
 {
 	/* The sum of UDP takes what is inside for one whole segment. */
-	int plain = s->p.l4 == L3 + sizeof(struct ipv6hdr) && skb->gso_segs < 2 && !is_icmp(&s->p);
+	int plain = s->p.l4 == L3 + sizeof(struct ipv6hdr) && !skb->gso_size && !is_icmp(&s->p);
 	struct outer6 o = {};
 	struct ipv6hdr ip;
 
@@ -115,12 +116,25 @@ static __always_inline struct pkt *outer_flow(struct __sk_buff *skb, struct scra
 	return &s->q;
 }
 
+/* How long it will be. The segments of one that is cut later get shorter by what comes
+ * before them, so these are as long as they came. */
+static __always_inline u32 outer_len(struct __sk_buff *skb, const struct pkt *p, u32 room)
+{
+	u8 doff = 0;
+
+	if (!skb->gso_size)
+		return skb->len - L3 + room;
+	if (p->proto == IPPROTO_TCP)
+		bpf_skb_load_bytes(skb, p->l4 + 12, &doff, 1);
+	return p->l4 - L3 + (doff >> 4) * 4 + skb->gso_size;
+}
+
 /* A packet to a service whose back ends get it whole: NEXT_ADMIT when it is none. */
 __noinline int outer(struct __sk_buff *skb, struct scratch *s)
 {
 	struct dp_control *ctl = control_get();
 	struct dp_service *svc;
-	u32 id, room, mtu = 0;
+	u32 id, room;
 	struct pkt *flow;
 	int ret;
 
@@ -142,8 +156,11 @@ __noinline int outer(struct __sk_buff *skb, struct scratch *s)
 	if (ret)
 		return ret;
 	room = outer_size(s->p.family, s->hop.mode);
-	if (bpf_check_mtu(skb, s->hop.ifindex, &mtu, room, 0) > 0)
+	if (s->hop.mtu && outer_len(skb, &s->p, room) > s->hop.mtu) {
+		s->mtu = s->hop.mtu - room;
+		s->answer = ANSWER_TOO_BIG;
 		return DROP(&s->p, FILE_OUTER, DROP_FRAG_NEEDED);
+	}
 	outer_trace(skb, s);
 	if (s->p.family == 4)
 		ret = outer_put4(skb, s, ctl, room, flow_hash(flow, 0));

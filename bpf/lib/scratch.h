@@ -33,8 +33,8 @@ struct scratch {
 	u32 mtu;    /* of the way out: ANSWER_TOO_BIG */
 	u32 dsr;    /* the packet names a service, and is believed: */
 	union dp_ip dsr_ip;
-	__be16 dsr_port;
 	u8 quote[64];
+	__be16 dsr_port;
 	u64 now;
 };
 

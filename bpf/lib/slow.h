@@ -63,6 +63,9 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 	f = flow_lookup_again(reason == 3 ? &s->q : p);
 	if (!f)
 		return DROP(p, FILE_FLOW, DROP_CT_CREATE_FAILED);
+	/* A balancer is believed: nobody names services by way of it. */
+	if (p->dsr && hook == HOOK_FROM_NETDEV && f->flags & DP_FLOW_NAT)
+		return DROP(p, FILE_DSR, DROP_INVALID);
 	s->reply = f->flags & DP_FLOW_REPLY;
 	report = !f->reported || report_due(f, s->now) || reason == 3;
 	if (p->proto == IPPROTO_TCP && p->frag != FRAG_LATER) {
@@ -104,9 +107,9 @@ __noinline int forward(struct __sk_buff *skb, struct scratch *s, u32 hook)
 			return DROP(p, FILE_NAT, DROP_WRITE_ERROR);
 	}
 	if (room) {
-		f->dsr_told = (u32)s->now ?: 1;
 		if (dsr_add(skb, s))
 			return DROP(p, FILE_DSR, DROP_WRITE_ERROR);
+		f->dsr_told = (u32)s->now ?: 1;
 	}
 	if (s->dsr && f->dst_ep && !(f->flags & DP_FLOW_NAT) && dsr_remove(skb, s))
 		return DROP(p, FILE_DSR, DROP_WRITE_ERROR);

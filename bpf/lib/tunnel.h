@@ -119,6 +119,7 @@ static __always_inline void fib_fill(struct bpf_fib_lookup *fib, u32 ifindex, u3
 {
 	__builtin_memset(fib, 0, sizeof(*fib));
 	fib->ifindex = ifindex;
+	fib->tot_len = 1; /* any length: else at tc the device's MTU is told, not the route's */
 	if (family == 4) {
 		fib->family = 2; /* AF_INET */
 		fib->ipv4_dst = dst->v4;

@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <check.h>
 #include <cilium-lite/sys/bpf.h>
+#include <linux/bpf.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@
 #define SPOOFED 132
 #define DENIED 133
 #define TOO_BIG 136
+#define CT_CREATE_FAILED 155
 
 static uint32_t if_plain; /* an uplink that is not to believe anything */
 
@@ -703,6 +705,312 @@ START_TEST(not_ours)
 }
 END_TEST
 
+/* ---- hostile ---------------------------------------------------------------------- */
+
+#define FORGED4 "192.0.2.66"
+#define FORGED6 "2001:db8:66::66"
+
+/* What is translated goes to nodes that believe this one: it must not say what the world
+ * says. */
+static void through(const struct names *n, uint8_t proto, uint8_t flags, uint32_t mode, uint32_t in)
+{
+	struct clite_backend b = { .address = n->far, .port = INNER };
+	struct clite_service_opts o = {
+		.sz = sizeof(o), .address = n->vip, .port = PORT, .protocol = proto,
+		.backends = &b, .nbackends = 1, .mode = mode, .kind = CLITE_KIND_EXTERNAL_IP,
+	};
+	struct packet p;
+
+	ck_assert_int_eq(clite_service_update(ctx, &o, NULL), 0);
+	/* until packets go without the balancer's own option */
+	for (int i = 0; mode == CLITE_MODE_DSR && i < (proto == IPPROTO_TCP ? 1 : 7); i++)
+		balanced(n, proto, proto == IPPROTO_TCP ? SYN : 0, true);
+	p = packet_make(NULL, n->client, n->vip, proto, CPORT, PORT, flags);
+	name_service(&p, n->room == 24 ? FORGED6 : FORGED4, 666, 0);
+	ck_assert_int_eq(run("from_netdev", in, 0, &p), ACT_DROP);
+	ck_assert_uint_eq(dropped(), INVALID);
+}
+
+START_TEST(forged_through)
+{
+	const struct names *n = &names[_i];
+
+	through(n, IPPROTO_UDP, 0, CLITE_MODE_DSR, if_plain);
+	through(n, IPPROTO_TCP, ACK, CLITE_MODE_DSR, if_plain);
+	through(n, IPPROTO_TCP, SYN, CLITE_MODE_SNAT, if_up);
+}
+END_TEST
+
+/* To a back end here, too. */
+START_TEST(forged_here)
+{
+	const struct names *n = &names[_i];
+	struct packet p = packet_make(NULL, n->client, n->vip, IPPROTO_UDP, CPORT, PORT, 0);
+
+	service(n, IPPROTO_UDP, n->b);
+	name_service(&p, n->vip, PORT, 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_DROP);
+	ck_assert_uint_eq(dropped(), INVALID);
+}
+END_TEST
+
+/* The first fragment is too long with the option: the sender is told, else it tries for ever. */
+START_TEST(fragment_too_long)
+{
+	const struct names *n = &names[_i];
+	struct packet p;
+
+	service(n, IPPROTO_UDP, n->far);
+	p = fragment(n->client, n->vip, PORT, true);
+	packet_data(&p, NULL, 1510 - p.len);
+	p.proto = 253; /* its sum is that of the whole datagram */
+	packet_finish(&p);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	ck_assert_uint_eq(dropped(), TOO_BIG);
+	ck_assert(packet_sums_ok(out, out_len));
+}
+END_TEST
+
+/* Where the option has no place, nothing goes without it. */
+START_TEST(no_place)
+{
+	static const uint8_t opts[36] = { 7, 35, 4 }, pad[6] = { 1, 4 };
+	const struct names *n = &names[_i];
+	struct packet p;
+
+	service(n, IPPROTO_UDP, n->far);
+	packet_eth(&p, NULL, _i ? 0x86dd : 0x0800);
+	packet_ip_options(&p, n->client, n->vip, IPPROTO_UDP, opts, sizeof(opts));
+	if (_i)
+		packet_ext(&p, IPPROTO_HOPOPTS, pad, IPPROTO_UDP);
+	packet_udp(&p, CPORT, PORT);
+	packet_data(&p, "hello", 5);
+	packet_finish(&p);
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_DROP);
+}
+END_TEST
+
+/* Nobody takes an endpoint's own flow away by a packet past its other address. */
+START_TEST(own_masqueraded)
+{
+	static const uint8_t uplink[] = { 192, 0, 2, 1 };
+	struct clite_masquerade o = { .sz = sizeof(o), .flags = CLITE_MASQUERADE_IPV4 };
+	const struct names *n = &names[0];
+	struct packet p;
+
+	ck_assert_msg(clite_masquerade_set(ctx, &o) == 0, "%s", clite_error(ctx));
+	p = packet_make(host_b, n->b, n->client, IPPROTO_TCP, INNER, CPORT, SYN);
+	ck_assert_int_eq(from_b(&p), ACT_REDIRECT);
+	ck_assert_mem_eq(out + 26, uplink, 4);
+	p = packet_make(NULL, n->client, n->b, IPPROTO_TCP, CPORT, INNER, ACK);
+	if (_i)
+		name_service(&p, n->vip, PORT, 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_DROP);
+	ck_assert_uint_eq(dropped(), CT_CREATE_FAILED);
+	p = packet_make(host_b, n->b, n->client, IPPROTO_TCP, INNER, CPORT, ACK);
+	ck_assert_int_eq(from_b(&p), ACT_REDIRECT);
+	ck_assert_mem_eq(out + 26, uplink, 4);
+	o.flags = 0;
+	ck_assert_int_eq(clite_masquerade_set(ctx, &o), 0);
+}
+END_TEST
+
+/* SCTP: another port would need another sum. */
+START_TEST(sctp_port)
+{
+	const struct names *n = &names[_i];
+	struct packet p = packet_make(NULL, n->client, n->b, IPPROTO_SCTP, CPORT, INNER, 0);
+
+	name_service(&p, n->vip, PORT, 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_DROP);
+	ck_assert_uint_eq(dropped(), INVALID);
+}
+END_TEST
+
+/* Addresses that no service has. */
+START_TEST(no_addresses)
+{
+	static const char *const a[] = { "127.0.0.1", "0.1.2.3", "224.0.0.1", "255.255.255.255",
+					 "::", "::1", "fe80::1", "febf::1", "ff02::1",
+					 "::ffff:10.0.0.1", "::10.0.0.1" };
+
+	for (size_t i = 0; i < sizeof(a) / sizeof(*a); i++) {
+		const struct names *n = &names[strchr(a[i], ':') != NULL];
+		struct packet p = packet_make(NULL, n->client, n->b, IPPROTO_UDP,
+					      (uint16_t)(CPORT + i), INNER, 0);
+
+		name_service(&p, a[i], PORT, 0);
+		ck_assert_msg(run("from_netdev", if_up, 0, &p) == ACT_DROP, "%s", a[i]);
+		ck_assert_uint_eq(dropped(), INVALID);
+	}
+}
+END_TEST
+
+/* Segments of 1500 bytes that are cut later: their number is known, or not (virtio, tun). */
+START_TEST(offloaded)
+{
+	bool v6 = _i & 1;
+	struct __sk_buff skb = {
+		.ifindex = if_up,
+		.gso_segs = _i & 2 ? 0 : 2,
+		.gso_size = 1500 - (v6 ? 60 : 40),
+	};
+	const struct names *n = &names[v6];
+	struct packet p;
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = p.data, .data_out = out,
+		    .data_size_out = sizeof(out), .ctx_in = &skb, .ctx_size_in = sizeof(skb),
+		    .repeat = 1);
+
+	service(n, IPPROTO_TCP, n->far);
+	balanced(n, IPPROTO_TCP, SYN, true);
+	balanced(n, IPPROTO_TCP, ACK, false);
+	each_flow(v6, false, true);
+	packet_eth(&p, NULL, v6 ? 0x86dd : 0x0800);
+	packet_ip(&p, n->client, n->vip, IPPROTO_TCP);
+	packet_tcp(&p, CPORT, PORT, ACK);
+	packet_data(&p, NULL, 2000 - p.len);
+	packet_finish(&p);
+	o.data_size_in = p.len;
+	ck_assert_int_eq(bpf_prog_test_run_opts(clite_sys_prog_fd(ctx, "from_netdev"), &o), 0);
+	ck_assert_int_eq((int)o.retval, ACT_REDIRECT);
+	ck_assert_uint_eq(o.data_size_out, p.len); /* without the option */
+}
+END_TEST
+
+/* A policy that comes stops what has begun, whatever is said. */
+START_TEST(denied)
+{
+	const struct names *n = &names[_i];
+	struct packet p;
+
+	delivered(n, IPPROTO_TCP, SYN, n->vip);
+	answered(n, IPPROTO_TCP, SYN | ACK, n->vip);
+	delivered(n, IPPROTO_TCP, ACK, NULL);
+	import("[{\"endpointSelector\": {\"matchLabels\": {\"app\": \"b\"}}, "
+	       "\"ingress\": [{\"fromEndpoints\": [{\"matchLabels\": {\"app\": \"a\"}}]}]}]");
+	p = packet_make(NULL, n->client, n->b, IPPROTO_TCP, CPORT, INNER, ACK);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_DROP);
+	name_service(&p, n->vip, PORT, 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_DROP);
+	p = packet_make(NULL, n->client, n->b, IPPROTO_TCP, CPORT, INNER, ACK);
+	name_service(&p, _i ? FORGED6 : FORGED4, PORT, 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_DROP);
+	p = packet_make(host_b, n->b, n->client, IPPROTO_TCP, INNER, CPORT, ACK);
+	ck_assert_int_eq(from_b(&p), ACT_DROP);
+	each_flow(_i, true, false);
+	ck_assert_int_eq(from_b(&p), ACT_DROP);
+}
+END_TEST
+
+/* 32 bytes of options: the header is full with ours. */
+START_TEST(full_header)
+{
+	static const uint8_t opts[32] = { 7, 31, 4 };
+	const struct names *n = &names[0];
+	struct packet p;
+
+	service(n, IPPROTO_UDP, n->far);
+	for (int i = 0; i < 2; i++) {
+		packet_eth(&p, NULL, 0x0800);
+		packet_ip_options(&p, n->client, i ? n->far : n->vip, IPPROTO_UDP, opts, sizeof(opts));
+		packet_udp(&p, CPORT, i ? INNER : PORT);
+		packet_data(&p, "hello", 5);
+		packet_finish(&p);
+		if (!i) {
+			ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+		} else {
+			hop(&p);
+			name_service(&p, n->vip, PORT, 0);
+			expect(&p);
+			ck_assert_uint_eq(out[14], 0x4f);
+		}
+	}
+	for (int i = 0; i < 2; i++) {
+		packet_eth(&p, NULL, 0x0800);
+		packet_ip_options(&p, n->client, n->b, IPPROTO_UDP, opts, sizeof(opts));
+		packet_udp(&p, CPORT, INNER);
+		packet_data(&p, "hello", 5);
+		packet_finish(&p);
+		if (!i) {
+			name_service(&p, n->vip, PORT, 0);
+			ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+		} else {
+			hop(&p);
+			expect(&p);
+		}
+	}
+	answered(n, IPPROTO_UDP, 0, n->vip);
+}
+END_TEST
+
+/* The endpoint's own ICMP error about a client's packet: from the service. */
+START_TEST(own_error)
+{
+	const struct names *n = &names[_i];
+	struct packet p, q = packet_make(NULL, n->client, n->b, IPPROTO_UDP, CPORT, INNER, 0);
+
+	delivered(n, IPPROTO_UDP, 0, n->vip);
+	packet_eth(&p, host_b, _i ? 0x86dd : 0x0800);
+	packet_ip(&p, n->b, n->client, _i ? 58 : 1);
+	packet_icmp(&p, _i ? 1 : 3, _i ? 4 : 3, 0);
+	packet_data(&p, q.data + 14, q.len - 14);
+	packet_finish(&p);
+	ck_assert_int_eq(from_b(&p), ACT_REDIRECT);
+	ck_assert(packet_sums_ok(out, out_len));
+}
+END_TEST
+
+/* What one packet says is of no other flow. */
+START_TEST(others_not)
+{
+	const struct names *n = &names[_i];
+	struct packet p;
+
+	delivered(n, IPPROTO_UDP, 0, n->vip);
+	p = packet_make(NULL, n->client, n->b, IPPROTO_UDP, CPORT + 1, INNER, 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	p = packet_make(host_b, n->b, n->client, IPPROTO_UDP, INNER, CPORT + 1, 0);
+	ck_assert_int_eq(from_b(&p), ACT_PASS);
+	/* and one with an option that says nothing there */
+	delivered(n, IPPROTO_UDP, 0, n->vip);
+	p = packet_make(NULL, n->client, n->b, IPPROTO_UDP, CPORT + 2, INNER, 0);
+	name_service(&p, n->vip, PORT, 0);
+	ck_assert_int_eq(run("from_netdev", if_plain, 0, &p), ACT_REDIRECT);
+	p = packet_make(host_b, n->b, n->client, IPPROTO_UDP, INNER, CPORT + 2, 0);
+	ck_assert_int_eq(from_b(&p), ACT_PASS);
+}
+END_TEST
+
+/* Two options: the first counts, the other goes on. */
+START_TEST(two_options)
+{
+	const struct names *n = &names[_i];
+	struct packet p = packet_make(NULL, n->client, n->b, IPPROTO_UDP, CPORT, INNER, 0);
+
+	name_service(&p, _i ? FORGED6 : FORGED4, 666, 0);
+	name_service(&p, n->vip, PORT, 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	ck_assert_uint_eq(out_len, p.len - n->room);
+	ck_assert(packet_sums_ok(out, out_len));
+	answered(n, IPPROTO_UDP, 0, n->vip);
+}
+END_TEST
+
+/* Of a ping it says nothing. */
+START_TEST(ping)
+{
+	const struct names *n = &names[_i];
+	struct packet p = packet_ping(NULL, n->client, n->b, false, 7);
+
+	name_service(&p, n->vip, PORT, 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	ck_assert_uint_eq(out_len, p.len);
+	p = packet_ping(host_b, n->b, n->client, true, 7);
+	ck_assert_int_eq(from_b(&p), ACT_PASS);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("dsr");
@@ -736,6 +1044,20 @@ int main(void)
 	tcase_add_loop_test(t, endpoints_may_not, 0, 2);
 	tcase_add_loop_test(t, own_flow, 0, 2);
 	tcase_add_loop_test(t, not_ours, 0, 2);
+	tcase_add_loop_test(t, forged_through, 0, 2);
+	tcase_add_loop_test(t, forged_here, 0, 2);
+	tcase_add_loop_test(t, fragment_too_long, 0, 2);
+	tcase_add_loop_test(t, no_place, 0, 2);
+	tcase_add_loop_test(t, own_masqueraded, 0, 2);
+	tcase_add_loop_test(t, sctp_port, 0, 2);
+	tcase_add_test(t, no_addresses);
+	tcase_add_loop_test(t, offloaded, 0, 4);
+	tcase_add_loop_test(t, denied, 0, 2);
+	tcase_add_test(t, full_header);
+	tcase_add_loop_test(t, own_error, 0, 2);
+	tcase_add_loop_test(t, others_not, 0, 2);
+	tcase_add_loop_test(t, two_options, 0, 2);
+	tcase_add_loop_test(t, ping, 0, 2);
 	suite_add_tcase(s, t);
 	world_make(0);
 	uplinks_make();

@@ -718,6 +718,29 @@ START_TEST(endpoints)
 }
 END_TEST
 
+/* Too long for the way to its back end with an outer packet: who sent it is told. */
+static void expect_too_big(const struct packet *p, bool v6, size_t mtu)
+{
+	size_t ip = v6 ? 40 : 20, quoted = out_len - 14 - ip - 8;
+
+	ck_assert_uint_eq(dropped(), TOO_BIG);
+	ck_assert_mem_eq(out, p->data + 6, 6);
+	ck_assert_mem_eq(out + 6, p->data, 6);
+	ck_assert(packet_sums_ok(out, out_len));
+	address_is(v6 ? 22 : 26, v6 ? VIP6 : VIP4);
+	address_is(v6 ? 38 : 30, v6 ? CLIENT6 : CLIENT4);
+	if (v6) {
+		ck_assert_uint_eq(out[54], 2);
+		ck_assert_uint_eq(get16(60), 1280); /* less than this is no IPv6 */
+	} else {
+		ck_assert_uint_eq(out[34], 3);
+		ck_assert_uint_eq(out[35], 4);
+		ck_assert_uint_eq(get16(40), mtu - ip);
+	}
+	ck_assert_uint_ge(quoted, ip + 8);
+	ck_assert_mem_eq(out + 14 + ip + 8, p->data + 14, quoted);
+}
+
 START_TEST(too_large)
 {
 	struct packet p = frame(_i, IPPROTO_TCP, 1000, ACK);
@@ -732,23 +755,7 @@ START_TEST(too_large)
 	packet_data(&p, NULL, 1);
 	packet_finish(&p);
 	ck_assert_int_eq(run_xdp(if_up, &p), XDP_TX);
-	ck_assert_uint_eq(dropped(), TOO_BIG);
-	ck_assert_mem_eq(out, p.data + 6, 6);
-	ck_assert_mem_eq(out + 6, p.data, 6);
-	ck_assert(packet_sums_ok(out, out_len));
-	address_is(_i ? 22 : 26, _i ? VIP6 : VIP4);
-	address_is(_i ? 38 : 30, _i ? CLIENT6 : CLIENT4);
-	if (_i) {
-		ck_assert_uint_eq(out_len, 14 + 40 + 8 + 48);
-		ck_assert_uint_eq(out[54], 2);
-		ck_assert_uint_eq(get16(60), 1280); /* less than this is no IPv6 */
-	} else {
-		ck_assert_uint_eq(out_len, 14 + 20 + 8 + 28);
-		ck_assert_uint_eq(out[34], 3);
-		ck_assert_uint_eq(out[35], 4);
-		ck_assert_uint_eq(get16(40), mtu - ip);
-	}
-	ck_assert_mem_eq(out + 14 + ip + 8, p.data + 14, ip + 8);
+	expect_too_big(&p, _i, mtu);
 }
 END_TEST
 
@@ -872,6 +879,22 @@ START_TEST(at_tc)
 	service_to(s->v6 ? VIP6 : VIP4, s->proto, s->mode, NULL, 0);
 	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_DROP);
 	ck_assert_uint_eq(dropped(), NO_BACKEND);
+}
+END_TEST
+
+START_TEST(tc_too_large)
+{
+	struct packet p = frame(_i, IPPROTO_TCP, 1000, ACK);
+	size_t ip = _i ? 40 : 20, mtu = _i ? 1300 : 600;
+
+	SERVICE(_i ? VIP6 : VIP4, IPPROTO_TCP, CLITE_MODE_IPIP, _i ? "2001:db8::13" : "192.0.2.13");
+	packet_data(&p, NULL, mtu - ip + 14 - p.len);
+	packet_finish(&p);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	packet_data(&p, NULL, 1);
+	packet_finish(&p);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	expect_too_big(&p, _i, mtu);
 }
 END_TEST
 
@@ -1015,6 +1038,7 @@ int main(void)
 	tcase_add_test(t, sources);
 	tcase_add_loop_test(t, events, 0, 2);
 	tcase_add_loop_test(t, at_tc, 0, sizeof(sent) / sizeof(*sent));
+	tcase_add_loop_test(t, tc_too_large, 0, 2);
 	tcase_add_loop_test(t, tc_agrees, 0, 2);
 	tcase_add_test(t, tc_rest);
 	tcase_add_test(t, mutated);
