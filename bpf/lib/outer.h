@@ -38,7 +38,8 @@ static __always_inline int outer_hop(struct __sk_buff *skb, struct scratch *s,
 		return DROP(&s->p, FILE_OUTER, DROP_NO_FIB);
 	s->hop.dst = b->ip;
 	s->hop.ifindex = fib.ifindex;
-	s->hop.mtu = fib.tot_len; /* mtu_result */
+	/* mtu_result, which is not told without a neighbour */
+	s->hop.mtu = ret == BPF_FIB_LKUP_RET_SUCCESS ? fib.tot_len : 0;
 	s->hop.mode = svc->mode;
 	return 0;
 }
