@@ -20,6 +20,7 @@ struct requirement {
 struct selector {
 	struct requirement *reqs;
 	size_t nreqs;
+	size_t nrequired; /* the last of them: what fromRequires adds, which only narrows */
 };
 
 enum entity {

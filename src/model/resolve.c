@@ -274,7 +274,11 @@ static int narrowed(const struct resolving *x, struct peer *p)
 	for (size_t i = 0; i < x->nrequires; i++)
 		for (size_t k = 0; k < x->requires[i]->nreqs; k++)
 			all[n++] = x->requires[i]->reqs[k];
-	p->selector = (struct selector){ .reqs = all, .nreqs = n };
+	p->selector = (struct selector){
+		.reqs = all,
+		.nreqs = n,
+		.nrequired = n - p->selector.nreqs,
+	};
 	return 0;
 }
 

@@ -65,7 +65,7 @@ static bool is_world(const struct identity *id)
 
 static bool is_positive(const struct selector *s)
 {
-	for (size_t i = 0; i < s->nreqs; i++)
+	for (size_t i = 0; i < s->nreqs - s->nrequired; i++)
 		if (s->reqs[i].op == CLITE_OP_IN || s->reqs[i].op == CLITE_OP_EXISTS)
 			return true;
 	return false;
