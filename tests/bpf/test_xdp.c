@@ -596,6 +596,8 @@ START_TEST(flood)
 	wait_ms(1100);
 	SERVICE(VIP4, IPPROTO_TCP, CLITE_MODE_IPIP, "192.0.2.11", "192.0.2.12");
 	choices(early, false, IPPROTO_TCP, SYN);
+	/* what was seen once only may have to go for others */
+	choices(after, false, IPPROTO_TCP, ACK);
 	many_flows(LIMIT);
 	for (unsigned int i = 0; i < FLOWS; i++) {
 		p = packet_make(mac_up, CLIENT4, VIP4, IPPROTO_TCP, (uint16_t)(30000 + i), PORT,
