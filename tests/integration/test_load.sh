@@ -365,7 +365,7 @@ check "iperf3, to an endpoint, IPv6" all_measured $vip6 "$(address6 11)" web1
 check "iperf3, to another host, IPv4" all_measured $far4 "$(node4 2)" node2
 check "iperf3, to another host, IPv6" all_measured $far6 "$(node6 2)" node2
 for address in $vip4 $vip6 $far4 $far6; do
-	check "wrk, a thousand connections to $address" hammered $address
+	check "wrk, a thousand connections to $address" hammered "$address"
 done
 
 make_many
