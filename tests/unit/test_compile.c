@@ -990,7 +990,7 @@ START_TEST(index_chooses_what_is_rare)
 		reqs[i][!(i % 2)] = (struct requirement){ .key = "app", .op = CLITE_OP_IN,
 							  .values = &values[i], .nvalues = 1 };
 		peers[i] = (struct peer){ .kind = CLITE_PEER_ENDPOINTS,
-					  .selector = { reqs[i], 2 } };
+					  .selector = { .reqs = reqs[i], .nreqs = 2 } };
 		rules[i] = (struct rule){ .peers = &peers[i], .npeers = 1 };
 		ck_assert_int_eq(peer_index_add(&x, i, &rules[i]), 0);
 	}
