@@ -294,6 +294,7 @@ struct clite_ctx *clite_close(struct clite_ctx *ctx)
 	closep(&ctx->timer_fd);
 	lent_clear(ctx);
 	err_clear(&ctx->err);
+	flow_record_clear(&ctx->flow);
 	free(ctx);
 	return NULL;
 }

@@ -8,7 +8,7 @@
 
 #include "datapath/ring.h"
 #include "datapath/state.h"
-#include "model/event.h"
+#include "model/flow.h"
 
 struct clite_ctx {
 	uint32_t refs;
@@ -29,6 +29,8 @@ struct clite_ctx {
 	void (*lent_free)(void *memory);
 	struct clite_status status;
 	struct clite_rule_info rule;
+	struct flow_record flow;
+	char node[256]; /* name of the host; "": not asked yet */
 };
 
 /* What every strict function does first: is the context usable? Clears the error
@@ -58,8 +60,8 @@ int ctx_lend_whole(struct clite_ctx *ctx, void *memory, void (*destroy)(void *me
 		r_;               \
 	})
 
-/* The same look-ups for events. */
-struct event_names ctx_names(struct clite_ctx *ctx);
+/* An event's names. Borrowed until the next time; does not refresh the state. -ENOMEM. */
+int ctx_flow(struct clite_ctx *ctx, const struct clite_event *event, const struct clite_flow **ret);
 const struct clite_rule_info *ctx_rule(struct clite_ctx *ctx, uint32_t cookie);
 
 /* event.c */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Events: from the ring's record to the public struct, to text, to JSON. */
+/* Events: from the ring's record to the public struct. */
 #pragma once
 
 #include <cilium-lite/event.h>
@@ -26,9 +26,3 @@ struct event_names {
 /* boot_to_real: ns to add to CLOCK_BOOTTIME for CLOCK_REALTIME. -EBADMSG for a
  * record that is none (wrong length, unknown type): rings are not trusted. */
 int event_decode(const void *record, size_t len, uint64_t boot_to_real, struct clite_event *ret);
-
-/* One line, as hubble observe -o compact; then, where a rule decided,
- * " rule=POLICY DIRECTION[INDEX] FILE:LINE". */
-void event_text(const struct clite_event *e, const struct event_names *names, struct buf *out);
-/* {"flow":{...},"node_name":"...","time":"..."}, as hubble observe -o json. */
-void event_json(const struct clite_event *e, const struct event_names *names, struct buf *out);

@@ -3,7 +3,7 @@
  * as one line and as an object that is JSON. The same bytes are also taken for the
  * public struct, which callers may fill in as they like. Link it with
  * -fsanitize=fuzzer, or with replay.c. */
-#include "model/event.h"
+#include "model/flow.h"
 
 #include <stdio.h>
 
@@ -140,14 +140,18 @@ static void check_written(const struct clite_event *e, struct fuzz_names *n)
 		.node_name = n->text,
 	};
 	_cleanup_buf_ struct buf text = {}, json = {};
+	struct flow_record r = {};
 	const char *end;
 
-	event_text(e, &names, &text);
+	check(!flow_resolve(&r, e, &names), "names");
+	check(flow_valid(&r.flow), "a flow of a decoded event is none");
+	flow_text(&r.flow, &text);
 	check(!text.failed && text.len == strlen(text.data), "the text is not whole");
 	for (const char *s = text.data; *s; s++)
 		check((unsigned char)*s >= ' ' && *s != 0x7f, "a control character in the text");
 
-	event_json(e, &names, &json);
+	flow_json(&r.flow, &json);
+	flow_record_clear(&r);
 	check(!json.failed && json.len == strlen(json.data), "the JSON is not whole");
 	end = json_value(json.data, 8);
 	check(end && !*end, "what should be JSON is none");
@@ -188,6 +192,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(&e, 0, sizeof(e));
 	memcpy(&e, data, size < sizeof(e) ? size : sizeof(e));
+	e.sz = sizeof(e);
 	e.source_file = size & 1 ? text : NULL;
 	check_written(&e, &names);
 	return 0;

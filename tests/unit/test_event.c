@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "model/event.h"
+#include "model/flow.h"
 #include "model/names.h"
 
 /* 2026-11-23 15:50:41.123456789 UTC */
@@ -107,6 +107,31 @@ static const struct event_names names = {
 	.rule = rule,
 	.node_name = "node1",
 };
+
+/* ---- writing ------------------------------------------------------------------- */
+
+static void event_write(const struct clite_event *e, const struct event_names *names,
+			struct buf *out, void (*write)(const struct clite_flow *, struct buf *))
+{
+	struct flow_record r = {};
+
+	ck_assert_int_eq(flow_resolve(&r, e, names), 0);
+	ck_assert(flow_valid(&r.flow));
+	write(&r.flow, out);
+	flow_record_clear(&r);
+}
+
+static void event_text(const struct clite_event *e, const struct event_names *names,
+		       struct buf *out)
+{
+	event_write(e, names, out, flow_text);
+}
+
+static void event_json(const struct clite_event *e, const struct event_names *names,
+		       struct buf *out)
+{
+	event_write(e, names, out, flow_json);
+}
 
 /* ---- samples ----------------------------------------------------------------- */
 
@@ -430,12 +455,12 @@ static const struct sample samples[] = {
 	    .src_identity = 256,
 	    .dst_identity = 10,
 	    .egress_rule = 99 },
-	  TIME_TEXT "lonely:1024 (ID:256) -> [fd00::2]:5353 (world-ipv6) to-network FORWARDED "
+	  TIME_TEXT "default/lonely:1024 (ID:256) -> [fd00::2]:5353 (world-ipv6) to-network FORWARDED "
 		    "(UDP) service=[fd00:96::10]:53 rule=99",
 	  "{\"flow\":{" TIME_JSON ",\"verdict\":\"FORWARDED\",\"IP\":{\"source\":\"fd00::1\","
 	  "\"destination\":\"fd00::2\",\"ipVersion\":\"IPv6\"},\"l4\":{\"UDP\":"
 	  "{\"source_port\":1024,\"destination_port\":5353}},\"source\":{\"ID\":14,"
-	  "\"identity\":256,\"labels\":[\"k8s:app=client\","
+	  "\"identity\":256,\"namespace\":\"default\",\"labels\":[\"k8s:app=client\","
 	  "\"k8s:io.kubernetes.pod.namespace=default\"],\"pod_name\":\"lonely\"},"
 	  "\"destination\":{\"identity\":10},\"Type\":\"L3_L4\",\"node_name\":\"node1\","
 	  "\"event_type\":{\"type\":4,\"sub_type\":11},\"traffic_direction\":\"EGRESS\","
@@ -681,6 +706,7 @@ START_TEST(every_member_is_decoded)
 	memset(r.daddr.b, 0x22, 16);
 	memset(r.orig_addr.b, 0x33, 16);
 	memset(&e, 0xff, sizeof(e));
+	e.sz = sizeof(e);
 	ck_assert_int_eq(event_decode(&r, sizeof(r), 100, &e), 0);
 	ck_assert_uint_eq(e.sz, sizeof(e));
 	ck_assert_uint_eq(e.time, 105);
@@ -1035,6 +1061,7 @@ START_TEST(any_event_can_be_written)
 	struct event_names nameless = names;
 
 	memset(&e, 0xff, sizeof(e));
+	e.sz = sizeof(e);
 	e.source_file = NULL;
 	e.time = NOW;
 	nameless.node_name = NULL;

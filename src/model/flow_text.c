@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "model/event.h"
+#include "model/flow.h"
 
 #include <time.h>
 
@@ -41,17 +41,6 @@ static void put_number_or(struct buf *out, const char *text, uint32_t number)
 		buf_printf(out, "%u", number);
 }
 
-static void put_host(struct buf *out, const char *host, uint16_t port)
-{
-	bool brackets = port && strchr(host, ':');
-
-	buf_puts(out, brackets ? "[" : "");
-	put_clean(out, host);
-	buf_puts(out, brackets ? "]" : "");
-	if (port)
-		buf_printf(out, ":%u", port);
-}
-
 static void put_identity(struct buf *out, uint32_t identity)
 {
 	const char *name = reserved_identity_name(identity);
@@ -62,20 +51,50 @@ static void put_identity(struct buf *out, uint32_t identity)
 		buf_printf(out, " (ID:%u)", identity);
 }
 
-static void put_side(const struct clite_event *e, const struct event_names *names, bool source,
-		     struct buf *out)
+/* "namespace/name", or a name alone. */
+static void put_name(struct buf *out, const char *ns, const char *name)
 {
-	const char *host = event_endpoint(e, names, source);
-	uint16_t port = source ? e->source_port : e->destination_port;
+	put_clean(out, ns);
+	buf_puts(out, *ns ? "/" : "");
+	put_clean(out, name);
+}
+
+static void put_port(struct buf *out, uint16_t port)
+{
+	if (port)
+		buf_printf(out, ":%u", port);
+}
+
+static void put_address(const struct clite_event *e, const uint8_t *ip, uint16_t port,
+			struct buf *out)
+{
+	bool brackets = port && e->family == 6;
 	char addr[PREFIX_STR];
 
+	buf_puts(out, brackets ? "[" : "");
+	buf_puts(out, addr_format(ip, e->family == 6 ? 6 : 4, addr));
+	buf_puts(out, brackets ? "]" : "");
+	put_port(out, port);
+}
+
+static void put_side(const struct clite_flow *f, bool source, struct buf *out)
+{
+	const struct clite_flow_end *x = source ? f->source : f->destination;
+	const struct clite_event *e = f->event;
+	uint16_t port = source ? e->source_port : e->destination_port;
+
+	if (!event_has_ports(e))
+		port = 0;
 	/* A translated event has a back end here, not the service. */
-	if (!host && !e->service_port)
-		host = event_service(e, names, source);
-	if (!host)
-		host = addr_format(source ? e->source : e->destination, e->family == 6 ? 6 : 4,
-				   addr);
-	put_host(out, host, event_has_ports(e) ? port : 0);
+	if (*x->pod) {
+		put_name(out, x->ns, x->pod);
+		put_port(out, port);
+	} else if (!e->service_port && *x->service) {
+		put_name(out, x->service_ns, x->service);
+		put_port(out, port);
+	} else {
+		put_address(e, source ? e->source : e->destination, port, out);
+	}
 	put_identity(out, source ? e->source_identity : e->destination_identity);
 }
 
@@ -120,36 +139,25 @@ static const char *verdict_text(const struct clite_event *e)
 	}
 }
 
-static void put_service(const struct clite_event *e, const struct event_names *names,
-			struct buf *out)
+static void put_service(const struct clite_flow *f, struct buf *out)
 {
-	char addr[PREFIX_STR];
-	const char *host;
+	const struct clite_event *e = f->event;
+	const struct clite_flow_end *x = e->is_reply == 1 ? f->source : f->destination;
 
 	if (!e->service_port)
 		return;
-	host = event_service(e, names, e->is_reply == 1);
-	if (!host)
-		host = addr_format(e->original, e->family == 6 ? 6 : 4, addr);
 	buf_puts(out, " service=");
-	put_host(out, host, e->service_port);
+	if (*x->service) {
+		put_name(out, x->service_ns, x->service);
+		put_port(out, e->service_port);
+	} else {
+		put_address(e, e->original, e->service_port, out);
+	}
 }
 
-static void put_rule(const struct event_names *names, uint32_t cookie, struct buf *out)
+static void put_place(const struct clite_rule_info *rule, struct buf *out)
 {
-	const struct clite_rule_info *rule;
-
-	if (!cookie)
-		return;
-	buf_puts(out, " rule=");
-	rule = names->rule(names->data, cookie);
-	if (!rule) {
-		buf_printf(out, "%u", cookie);
-		return;
-	}
-	put_clean(out, rule->policy);
-	buf_printf(out, " %s%s[%u]", rule->direction == CLITE_EGRESS ? "egress" : "ingress",
-		   rule->action == CLITE_DENY ? "Deny" : "", rule->index);
+	buf_printf(out, "[%u]", rule->index);
 	if (!rule->filename || !*rule->filename)
 		return;
 	buf_puts(out, " ");
@@ -158,26 +166,51 @@ static void put_rule(const struct event_names *names, uint32_t cookie, struct bu
 		buf_printf(out, ":%u", rule->line);
 }
 
-void event_text(const struct clite_event *e, const struct event_names *names, struct buf *out)
+/* Of a rule that is not there any more, or of another program, nothing but the number
+ * or the policy is known. */
+static void put_rule(const struct clite_flow *f, uint32_t direction, uint32_t cookie,
+		     struct buf *out)
 {
+	bool found = false;
+
+	for (size_t i = 0; f->policies[i]; i++) {
+		const struct clite_flow_policy *p = f->policies[i];
+
+		if (p->direction != direction)
+			continue;
+		found = true;
+		buf_puts(out, " rule=");
+		put_name(out, p->ns, p->name);
+		buf_printf(out, " %s%s", direction == CLITE_EGRESS ? "egress" : "ingress",
+			   p->action == CLITE_DENY ? "Deny" : "");
+		if (p->rule)
+			put_place(p->rule, out);
+	}
+	if (!found && cookie)
+		buf_printf(out, " rule=%u", cookie);
+}
+
+void flow_text(const struct clite_flow *f, struct buf *out)
+{
+	const struct clite_event *e = f->event;
 	/* The client stays on the left: replies are turned round. */
 	bool turned = e->is_reply == 1;
 	struct event_rules rules = event_rules(e);
 
 	put_time(e, out);
 	buf_puts(out, ": ");
-	put_side(e, names, !turned, out);
+	put_side(f, !turned, out);
 	buf_puts(out, turned ? " <- " : e->is_reply == 0 ? " -> " : " <> ");
-	put_side(e, names, turned, out);
+	put_side(f, turned, out);
 	buf_puts(out, " ");
 	put_type(e, out);
 	buf_printf(out, " %s (", verdict_text(e));
-	event_summary(e, out);
+	put_clean(out, f->summary);
 	buf_puts(out, ")");
 
 	if (e->type == CLITE_EVENT_DROP)
 		return;
-	put_service(e, names, out);
-	put_rule(names, rules.egress, out);
-	put_rule(names, rules.ingress, out);
+	put_service(f, out);
+	put_rule(f, CLITE_EGRESS, rules.egress, out);
+	put_rule(f, CLITE_INGRESS, rules.ingress, out);
 }

@@ -2,7 +2,7 @@
 /* Hubble's GetFlowsResponse in the JSON form of protobuf, with the names of the
  * definitions (flow.proto, observer.proto) and in their order. What is zero or
  * empty is left away; enums are names, 64-bit numbers would be strings. */
-#include "model/event.h"
+#include "model/flow.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -38,17 +38,6 @@ static void put_text(struct buf *b, const char *key, const char *value)
 		return;
 	put_key(b, key);
 	buf_json(b, value);
-}
-
-/* The first len bytes of value. */
-static void put_part(struct buf *b, const char *key, const char *value, size_t len)
-{
-	_cleanup_free_ char *part = strndup(value, len);
-
-	if (part)
-		put_text(b, key, part);
-	else
-		b->failed = true;
 }
 
 static void put_number(struct buf *b, const char *key, uint32_t value)
@@ -88,28 +77,15 @@ static void put_time(struct buf *b, const char *key, uint64_t ns)
 	buf_puts(b, "Z\"");
 }
 
-/* Of "namespace/name", or a name alone. */
-static void put_namespace(struct buf *b, const char *name)
-{
-	const char *slash = strchr(name, '/');
-
-	if (slash)
-		put_part(b, "namespace", name, (size_t)(slash - name));
-}
-
-static void put_name(struct buf *b, const char *key, const char *name)
-{
-	const char *slash = strchr(name, '/');
-
-	put_text(b, key, slash ? slash + 1 : name);
-}
-
 /* ---- parts of a flow -------------------------------------------------------- */
 
 static void put_ip(const struct clite_event *e, struct buf *b)
 {
 	uint8_t family = e->family == 6 ? 6 : 4;
 	char addr[PREFIX_STR];
+
+	if (!e->family) /* of another program, and not said */
+		return;
 
 	put_object(b, "IP");
 	put_text(b, "source", addr_format(e->source, family, addr));
@@ -172,11 +148,9 @@ static void put_label(struct buf *b, const char *label)
 		b->failed = true;
 }
 
-static void put_labels(const struct event_names *names, uint32_t identity, struct buf *b)
+static void put_labels(const char *const *labels, struct buf *b)
 {
-	const char *const *labels = names->labels(names->data, identity);
-
-	if (!labels || !*labels)
+	if (!*labels)
 		return;
 	put_key(b, "labels");
 	buf_puts(b, "[");
@@ -185,37 +159,51 @@ static void put_labels(const struct event_names *names, uint32_t identity, struc
 	buf_puts(b, "]");
 }
 
-static void put_endpoint(const struct clite_event *e, const struct event_names *names, bool source,
-			 struct buf *b)
+static void put_end(const struct clite_flow *f, bool source, struct buf *b)
 {
-	uint32_t identity = source ? e->source_identity : e->destination_identity;
-	const char *name;
+	const struct clite_flow_end *x = source ? f->source : f->destination;
+	const struct clite_event *e = f->event;
 
 	put_object(b, source ? "source" : "destination");
 	put_number(b, "ID", source ? e->source_endpoint : e->destination_endpoint);
-	put_number(b, "identity", identity);
-	/* asked twice: a name is good until the next question */
-	name = event_endpoint(e, names, source);
-	if (name)
-		put_namespace(b, name);
-	put_labels(names, identity, b);
-	name = event_endpoint(e, names, source);
-	if (name)
-		put_name(b, "pod_name", name);
+	put_number(b, "identity", source ? e->source_identity : e->destination_identity);
+	put_text(b, "cluster_name", x->cluster);
+	put_text(b, "namespace", x->ns);
+	put_labels(x->labels, b);
+	put_text(b, "pod_name", x->pod);
+	if (*x->workload) {
+		put_key(b, "workloads");
+		buf_puts(b, "[{");
+		put_text(b, "name", x->workload);
+		put_text(b, "kind", x->workload_kind);
+		buf_puts(b, "}]");
+	}
 	buf_puts(b, "}");
 }
 
-static void put_service(const struct clite_event *e, const struct event_names *names, bool source,
-			struct buf *b)
+static void put_service(const struct clite_flow *f, bool source, struct buf *b)
 {
-	const char *name = event_service(e, names, source);
+	const struct clite_flow_end *x = source ? f->source : f->destination;
 
-	if (!name)
+	if (!*x->service)
 		return;
 	put_object(b, source ? "source_service" : "destination_service");
-	put_name(b, "name", name);
-	put_namespace(b, name);
+	put_text(b, "name", x->service);
+	put_text(b, "namespace", x->service_ns);
 	buf_puts(b, "}");
+}
+
+static void put_names(const char *key, const char *const *names, struct buf *b)
+{
+	if (!*names)
+		return;
+	put_key(b, key);
+	buf_puts(b, "[");
+	for (; *names; names++) {
+		comma(b);
+		buf_json(b, *names);
+	}
+	buf_puts(b, "]");
 }
 
 static void put_event_type(const struct clite_event *e, struct buf *b)
@@ -266,49 +254,47 @@ static void put_interface(const struct clite_event *e, struct buf *b)
 	buf_puts(b, "}");
 }
 
-static void put_policy(const struct event_names *names, const char *key, uint32_t cookie,
-		       struct buf *b)
+static void put_policy(const struct clite_flow_policy *p, struct buf *b)
 {
-	const struct clite_rule_info *rule = cookie ? names->rule(names->data, cookie) : NULL;
-
-	if (!rule)
-		return;
-	put_key(b, key);
-	buf_puts(b, "[{");
-	put_name(b, "name", rule->policy);
-	put_namespace(b, rule->policy);
-	/* What has no namespace may be of any kind. */
-	if (strchr(rule->policy, '/'))
-		put_text(b, "kind", "CiliumNetworkPolicy");
-	buf_puts(b, "}]");
+	comma(b);
+	buf_puts(b, "{");
+	put_text(b, "name", p->name);
+	put_text(b, "namespace", p->ns);
+	if (p->revision) {
+		put_key(b, "revision");
+		buf_printf(b, "\"%llu\"", (unsigned long long)p->revision);
+	}
+	put_text(b, "kind", p->kind);
+	buf_puts(b, "}");
 }
 
-static void put_policies(const struct clite_event *e, const struct event_names *names,
-			 struct buf *b)
+static void put_policies(const struct clite_flow *f, const char *key, uint32_t direction,
+			 uint32_t action, struct buf *b)
 {
-	struct event_rules r = event_rules(e);
+	bool any = false;
 
-	put_policy(names, r.denied ? "egress_denied_by" : "egress_allowed_by", r.egress, b);
-	put_policy(names, r.denied ? "ingress_denied_by" : "ingress_allowed_by", r.ingress, b);
-}
+	for (size_t i = 0; f->policies[i]; i++) {
+		const struct clite_flow_policy *p = f->policies[i];
 
-static void put_summary(const struct clite_event *e, struct buf *b)
-{
-	_cleanup_buf_ struct buf text = {};
-
-	event_summary(e, &text);
-	if (text.failed)
-		b->failed = true;
-	else
-		put_text(b, "Summary", text.data);
+		if (p->direction != direction || p->action != action)
+			continue;
+		if (!any) {
+			put_key(b, key);
+			buf_puts(b, "[");
+			any = true;
+		}
+		put_policy(p, b);
+	}
+	if (any)
+		buf_puts(b, "]");
 }
 
 static const char *verdict_name(uint32_t verdict)
 {
-	return verdict == CLITE_VERDICT_FORWARDED ? "FORWARDED" :
-	       verdict == CLITE_VERDICT_DROPPED	  ? "DROPPED" :
-	       verdict == CLITE_VERDICT_AUDIT	  ? "AUDIT" :
-						    NULL;
+	static const char *const names[] = { NULL,    "FORWARDED",  "DROPPED", "ERROR",
+					     "AUDIT", "REDIRECTED", "TRACED",  "TRANSLATED" };
+
+	return verdict < ARRAY_SIZE(names) ? names[verdict] : NULL;
 }
 
 /* ---- the whole --------------------------------------------------------------- */
@@ -327,38 +313,52 @@ static void put_decision(const struct clite_event *e, struct buf *b)
 			 e->drop_reason);
 }
 
-static void put_flow(const struct clite_event *e, const struct event_names *names, struct buf *b)
+static const char *kind_name(uint32_t kind)
 {
+	static const char *const names[] = { NULL, "L3_L4", "L7", "SOCK" };
+
+	return kind < ARRAY_SIZE(names) ? names[kind] : NULL;
+}
+
+static void put_flow(const struct clite_flow *f, struct buf *b)
+{
+	const struct clite_event *e = f->event;
+
 	put_time(b, "time", e->time);
 	put_enum(b, "verdict", verdict_name(e->verdict), e->verdict);
 	put_number(b, "drop_reason", e->drop_reason);
 	put_ip(e, b);
 	put_l4(e, b);
-	put_endpoint(e, names, true, b);
-	put_endpoint(e, names, false, b);
-	put_text(b, "Type", "L3_L4");
-	put_text(b, "node_name", names->node_name);
+	put_end(f, true, b);
+	put_end(f, false, b);
+	put_enum(b, "Type", kind_name(f->kind), f->kind);
+	put_text(b, "node_name", f->node);
+	put_names("source_names", f->source->names, b);
+	put_names("destination_names", f->destination->names, b);
 	if (e->is_reply == 1) { /* deprecated, but Hubble sets it */
 		put_key(b, "reply");
 		buf_puts(b, "true");
 	}
 	put_event_type(e, b);
-	put_service(e, names, true, b);
-	put_service(e, names, false, b);
+	put_service(f, true, b);
+	put_service(f, false, b);
 	put_direction(e, b);
 	put_decision(e, b);
 	put_is_reply(e, b);
 	put_interface(e, b);
-	put_summary(e, b);
-	put_policies(e, names, b);
+	put_text(b, "Summary", f->summary);
+	put_policies(f, "egress_allowed_by", CLITE_EGRESS, CLITE_ALLOW, b);
+	put_policies(f, "egress_denied_by", CLITE_EGRESS, CLITE_DENY, b);
+	put_policies(f, "ingress_allowed_by", CLITE_INGRESS, CLITE_ALLOW, b);
+	put_policies(f, "ingress_denied_by", CLITE_INGRESS, CLITE_DENY, b);
 }
 
-void event_json(const struct clite_event *e, const struct event_names *names, struct buf *out)
+void flow_json(const struct clite_flow *f, struct buf *out)
 {
 	buf_puts(out, "{\"flow\":{");
-	put_flow(e, names, out);
+	put_flow(f, out);
 	buf_puts(out, "}");
-	put_text(out, "node_name", names->node_name);
-	put_time(out, "time", e->time);
+	put_text(out, "node_name", f->node);
+	put_time(out, "time", f->event->time);
 	buf_puts(out, "}");
 }

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+
+#include "api/ctx.h"
+
+/* ---- names ------------------------------------------------------------------------ */
+
+static const char *name_endpoint(void *data, uint32_t id)
+{
+	const struct endpoint *e = state_endpoint(&((struct clite_ctx *)data)->st, id);
+
+	return e ? e->name : NULL;
+}
+
+static const char *const *name_labels(void *data, uint32_t id)
+{
+	const struct identity *i = identities_get(&((struct clite_ctx *)data)->st.ids, id);
+
+	return i ? (const char *const *)i->labels.text : NULL;
+}
+
+static const char *name_service(void *data, uint32_t family, const uint8_t addr[16], uint16_t port,
+				uint32_t protocol)
+{
+	const struct state *st = &((struct clite_ctx *)data)->st;
+
+	for (size_t i = 0; i < st->nservices; i++) {
+		const struct service *s = st->services[i];
+
+		if (s->ip.family == family && s->port == port && s->protocol == protocol &&
+		    !memcmp(s->ip.ip, addr, sizeof(s->ip.ip)))
+			return *s->name ? s->name : NULL;
+	}
+	return NULL;
+}
+
+static const struct clite_rule_info *name_rule(void *data, uint32_t cookie)
+{
+	return ctx_rule(data, cookie);
+}
+
+int ctx_flow(struct clite_ctx *ctx, const struct clite_event *event, const struct clite_flow **ret)
+{
+	const struct event_names names = {
+		.data = ctx,
+		.endpoint = name_endpoint,
+		.labels = name_labels,
+		.service = name_service,
+		.rule = name_rule,
+		.node_name = ctx->node,
+	};
+	int r;
+
+	if (!*ctx->node)
+		gethostname(ctx->node, sizeof(ctx->node) - 1);
+	r = flow_resolve(&ctx->flow, event, &names);
+	if (!r)
+		*ret = &ctx->flow.flow;
+	return r;
+}
+
+int clite_flow_resolve(struct clite_ctx *ctx, const struct clite_event *event,
+		       const struct clite_flow **ret)
+{
+	int r;
+
+	if (!event || event->sz != sizeof(*event) || !ret)
+		return -EINVAL;
+	r = ctx_read(ctx);
+	return r ?: ctx_flow(ctx, event, ret);
+}
+
+/* ---- text and JSON ---------------------------------------------------------------- */
+
+static int flow_write(const struct clite_flow *f, char *buf, size_t size,
+		      void (*write)(const struct clite_flow *, struct buf *))
+{
+	_cleanup_buf_ struct buf out = {};
+
+	if (!flow_valid(f) || (!buf && size))
+		return -EINVAL;
+	write(f, &out);
+	if (out.failed)
+		return -ENOMEM;
+	if (size)
+		snprintf(buf, size, "%s", out.data ?: "");
+	return (int)out.len;
+}
+
+int clite_flow_text(const struct clite_flow *flow, char *buf, size_t size)
+{
+	return flow_write(flow, buf, size, flow_text);
+}
+
+int clite_flow_json(const struct clite_flow *flow, char *buf, size_t size)
+{
+	return flow_write(flow, buf, size, flow_json);
+}
+
+/* ---- events ----------------------------------------------------------------------- */
+
+static int event_write(struct clite_ctx *ctx, const struct clite_event *event, char *buf,
+		       size_t size,
+		       void (*write)(const struct clite_flow *, struct buf *))
+{
+	const struct clite_flow *f;
+	int r;
+
+	if (!buf && size)
+		return -EINVAL;
+	r = clite_flow_resolve(ctx, event, &f);
+	return r ?: flow_write(f, buf, size, write);
+}
+
+int clite_event_text(struct clite_ctx *ctx, const struct clite_event *event, char *buf, size_t size)
+{
+	return event_write(ctx, event, buf, size, flow_text);
+}
+
+int clite_event_json(struct clite_ctx *ctx, const struct clite_event *event, char *buf, size_t size)
+{
+	return event_write(ctx, event, buf, size, flow_json);
+}
