@@ -82,6 +82,9 @@ void buf_puts(struct buf *b, const char *s);
 void buf_printf(struct buf *b, const char *fmt, ...) _printf_(2, 3);
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void buf_json(struct buf *b, const char *s);
+/* The character that s begins with: its length, or 0 for bytes that are not UTF-8
+ * (overlong forms, surrogates and numbers above U+10FFFF are not). */
+size_t utf8_decode(const char *s, uint32_t *ret);
 void buf_clear(struct buf *b);
 static inline void buf_clearp(struct buf *b)
 {
