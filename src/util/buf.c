@@ -105,6 +105,13 @@ static size_t utf8_decode(const unsigned char *s, uint32_t *ret)
 	return n;
 }
 
+size_t utf8_length(const char *s)
+{
+	uint32_t c;
+
+	return utf8_decode((const unsigned char *)s, &c);
+}
+
 /* Characters that JSON or a YAML reader of JSON does not take as they are: controls,
  * the line separators that YAML folds, and what it calls unprintable. */
 static bool json_escaped(uint32_t c)

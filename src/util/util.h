@@ -82,6 +82,8 @@ void buf_puts(struct buf *b, const char *s);
 void buf_printf(struct buf *b, const char *fmt, ...) _printf_(2, 3);
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void buf_json(struct buf *b, const char *s);
+/* The character that s begins with: how many bytes it has, 0 if it is not UTF-8. */
+size_t utf8_length(const char *s);
 void buf_clear(struct buf *b);
 static inline void buf_clearp(struct buf *b)
 {
