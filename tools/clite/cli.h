@@ -135,6 +135,7 @@ enum {
 	OPT_GUE_PORT,
 	OPT_SOURCE4,
 	OPT_SOURCE6,
+	OPT_PROMETHEUS,
 };
 
 int cmd_status(struct cli *cli);
@@ -175,6 +176,7 @@ int cmd_bpf_ipcache_get(struct cli *cli);
 int cmd_bpf_ipcache_set(struct cli *cli);
 int cmd_bpf_ipcache_delete(struct cli *cli);
 int cmd_bpf_metrics_list(struct cli *cli);
+int cmd_metrics_list(struct cli *cli);
 int cmd_monitor(struct cli *cli);
 int cmd_version(struct cli *cli);
 int cmd_help(struct cli *cli);
