@@ -42,6 +42,7 @@
 #include <cilium-lite/flow_file.h>
 #include <cilium-lite/identity.h>
 #include <cilium-lite/masquerade.h>
+#include <cilium-lite/metric.h>
 #include <cilium-lite/policy.h>
 #include <cilium-lite/rehearse.h>
 #include <cilium-lite/service.h>
