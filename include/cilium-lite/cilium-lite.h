@@ -32,6 +32,7 @@
 #ifndef CILIUM_LITE_H
 #define CILIUM_LITE_H
 
+#include <cilium-lite/capture.h>
 #include <cilium-lite/cgroup.h>
 #include <cilium-lite/conntrack.h>
 #include <cilium-lite/context.h>
