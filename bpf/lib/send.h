@@ -2,6 +2,7 @@
 /* Events to those who have asked for them. */
 #pragma once
 
+#include "clite_filter.h"
 #include "event.h"
 
 #ifdef CLITE_XDP
@@ -81,6 +82,22 @@ static __always_inline void slot_send(ctx_t *ctx, struct dp_slot *slot, u32 key,
 	ring_wake(slot, ring);
 }
 
+/* Does a subscriber with filters want it? */
+__noinline int filters_pass(const struct dp_event_rec *rec, u32 slot, u32 n)
+{
+	struct dp_filters *of = bpf_map_lookup_elem(&filters, &slot);
+	struct dp_facts facts;
+	u32 i;
+
+	if (!of || !rec)
+		return 0;
+	facts_fill(rec, &facts);
+	for (i = 0; i < DP_FILTERS; i++)
+		if (i < n && filter_holds(&of->v[i], rec, &facts))
+			return 1;
+	return 0;
+}
+
 /* Hand a record to each subscriber that wants it. aggregated: it also goes to
  * those who do not want every packet. */
 __noinline int event_send(ctx_t *ctx, struct dp_event_rec *rec, u32 aggregated)
@@ -106,6 +123,8 @@ __noinline int event_send(ctx_t *ctx, struct dp_event_rec *rec, u32 aggregated)
 		if (!(slot->types & 1U << (rec->type & 31)))
 			continue;
 		if (!aggregated && slot->aggregation != DP_AGG_NONE)
+			continue;
+		if (slot->filters && !filters_pass(rec, i, slot->filters))
 			continue;
 		slot_send(ctx, slot, i, rec);
 	}
