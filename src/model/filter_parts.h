@@ -28,6 +28,10 @@ int regex_check(const char *text, struct errtext *err);
 
 /* ---- fields ------------------------------------------------------------------------ */
 
+enum filter_form { FORM_TEXT, FORM_NUMBER, FORM_LONG, FORM_EVENT_TYPE, FORM_WORKLOAD };
+/* Bytes of a value of a form in struct clite_flow_filter. */
+size_t filter_form_size(enum filter_form form);
+
 /* A value, as it is compared; a field uses some of these. */
 struct filter_value {
 	uint64_t number;
@@ -55,8 +59,6 @@ enum filter_protocol {
 	FILTER_KAFKA,
 };
 
-enum filter_form { FORM_TEXT, FORM_NUMBER, FORM_LONG, FORM_EVENT_TYPE, FORM_WORKLOAD };
-
 struct filter_field {
 	const char *name; /* in flow.proto */
 	size_t list;	  /* where its values stand in struct clite_flow_filter */
@@ -66,6 +68,7 @@ struct filter_field {
 	bool names;  /* it is about names of a flow, not only about its event */
 	/* from points to a value of the form; what it says must be whole: -EINVAL, -ENOMEM */
 	int (*read)(struct filter_value *v, const void *from, struct errtext *err);
+	/* NULL: no flow has it */
 	bool (*holds)(const struct filter_value *v, const struct clite_flow *f, bool source);
 };
 
