@@ -21,16 +21,23 @@ struct captured {
 /* Programs on one CPU do not interrupt each other. */
 MAP_HASH(capture, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, struct captured, 1);
 
+static __always_inline struct captured *captured_get(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&capture, &zero);
+}
+
 /* The record, and behind it up to max bytes of the packet as it is now. */
 static __always_inline long capture_output(ctx_t *ctx, void *ring, const struct dp_event_rec *rec,
 					   u32 max)
 {
-	u32 zero = 0, n = rec->len < max ? rec->len : max;
-	struct captured *c = bpf_map_lookup_elem(&capture, &zero);
+	u32 n = rec->len < max ? rec->len : max;
+	struct captured *c = captured_get();
 
 	if (!c)
 		return -1;
-	c->rec = *rec;
+	c->rec = *rec; /* which may be this one */
 	if (!n)
 		return bpf_ringbuf_output(ring, c, sizeof(*rec), BPF_RB_NO_WAKEUP);
 	/* for the verifier: 1 to DP_CAPTURE_MAX */
