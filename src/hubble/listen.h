@@ -10,9 +10,9 @@
 struct listener {
 	enum watch watch;
 	int fd;
-	char *name;    /* as it was asked for */
-	char *address; /* as clients write it, with the real port */
-	char *announce; /* what relays are told; NULL: address */
+	char *name;	   /* as it was asked for */
+	char *address;	   /* as clients write it, with the real port */
+	char *announce;	   /* what relays are told; NULL: address */
 	char *server_name; /* TLS; NULL: none */
 	SSL_CTX *tls;	   /* NULL: without */
 	char *path;	   /* of a Unix socket; NULL: TCP */
