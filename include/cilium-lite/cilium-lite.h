@@ -32,12 +32,15 @@
 #ifndef CILIUM_LITE_H
 #define CILIUM_LITE_H
 
+#include <cilium-lite/capture.h>
 #include <cilium-lite/cgroup.h>
 #include <cilium-lite/conntrack.h>
 #include <cilium-lite/context.h>
 #include <cilium-lite/endpoint.h>
 #include <cilium-lite/event.h>
+#include <cilium-lite/filter.h>
 #include <cilium-lite/flow.h>
+#include <cilium-lite/flow_file.h>
 #include <cilium-lite/identity.h>
 #include <cilium-lite/masquerade.h>
 #include <cilium-lite/metric.h>

@@ -22,6 +22,8 @@ struct clite_ctx {
 
 	int epoll_fd;
 	int timer_fd; /* renews the leases */
+	int soon_fd;  /* a timer, once: rings that are busy are looked at again */
+	bool soon;    /* it is set */
 	struct clite_subscription *subs;
 
 	/* What was lent out by the last call. */

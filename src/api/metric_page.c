@@ -60,7 +60,8 @@ static bool labels_ok(const struct clite_metric *m)
 static void put_text(struct buf *b, const char *s, bool quotes)
 {
 	while (*s) {
-		size_t n = utf8_length(s);
+		uint32_t c;
+		size_t n = utf8_decode(s, &c);
 
 		if (!n)
 			buf_puts(b, "\xef\xbf\xbd");

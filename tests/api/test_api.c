@@ -1546,9 +1546,12 @@ START_TEST(subscribe_arguments)
 	opts->types = 1u << 30;
 	REFUSED;
 	opts->types = 0;
-	opts->reserved = 1;
+	opts->capture_bytes = 16385;
 	REFUSED;
-	opts->reserved = 0;
+	opts->capture_bytes = 1500;
+	opts->ring_bytes = 4096;
+	REFUSED;
+	opts->ring_bytes = 8192;
 #undef REFUSED
 	ck_assert_ptr_eq(sub, UNTOUCHED);
 	ck_assert_int_eq(destroyed, 0);
