@@ -40,8 +40,10 @@
 #include <cilium-lite/event.h>
 #include <cilium-lite/filter.h>
 #include <cilium-lite/flow.h>
+#include <cilium-lite/flow_file.h>
 #include <cilium-lite/identity.h>
 #include <cilium-lite/masquerade.h>
+#include <cilium-lite/metric.h>
 #include <cilium-lite/policy.h>
 #include <cilium-lite/rehearse.h>
 #include <cilium-lite/service.h>

@@ -66,5 +66,8 @@ int ctx_lend_whole(struct clite_ctx *ctx, void *memory, void (*destroy)(void *me
 int ctx_flow(struct clite_ctx *ctx, const struct clite_event *event, const struct clite_flow **ret);
 const struct clite_rule_info *ctx_rule(struct clite_ctx *ctx, uint32_t cookie);
 
+/* conntrack.c: how many entries of MAP_FLOW4 or MAP_FLOW6 are alive, by a sample of all */
+int ctx_flows_estimate(struct clite_ctx *ctx, enum dp_map map, uint64_t sample, double *ret);
+
 /* event.c */
 void subscriptions_orphan(struct clite_ctx *ctx);
