@@ -37,6 +37,7 @@
 #include <cilium-lite/context.h>
 #include <cilium-lite/endpoint.h>
 #include <cilium-lite/event.h>
+#include <cilium-lite/filter.h>
 #include <cilium-lite/flow.h>
 #include <cilium-lite/identity.h>
 #include <cilium-lite/masquerade.h>

@@ -214,6 +214,22 @@ bool event_has_ports(const struct clite_event *e)
 	return l4 == L4_TCP || l4 == L4_UDP || l4 == L4_SCTP;
 }
 
+uint32_t event_direction(const struct clite_event *e)
+{
+	bool turned = e->type == CLITE_EVENT_TRACE && e->trace_reason == TRACE_REASON_REPLY;
+
+	if (e->direction != CLITE_INGRESS && e->direction != CLITE_EGRESS)
+		return 0;
+	if (!turned)
+		return e->direction;
+	return e->direction == CLITE_INGRESS ? CLITE_EGRESS : CLITE_INGRESS;
+}
+
+uint32_t event_subtype(const struct clite_event *e)
+{
+	return e->type == CLITE_EVENT_POLICY_VERDICT ? 0 : e->subtype;
+}
+
 static void summary_tcp(const struct clite_event *e, struct buf *out)
 {
 	/* Hubble's order: SYN, ACK, RST, FIN, then as in the header */

@@ -16,6 +16,11 @@ enum event_l4 {
 enum event_l4 event_l4(const struct clite_event *e);
 /* Do the ports mean something? */
 bool event_has_ports(const struct clite_event *e);
+/* Hubble's direction is that of the connection: a reply that comes in belongs to one
+ * that went out. CLITE_INGRESS, CLITE_EGRESS, 0: not known. */
+uint32_t event_direction(const struct clite_event *e);
+/* Hubble's subtype: a policy verdict has none. */
+uint32_t event_subtype(const struct clite_event *e);
 /* Bits of the TCP header from FIN up; names[bit]. */
 #define TCP_FLAGS 9
 extern const char *const tcp_flag_names[TCP_FLAGS];

@@ -210,21 +210,16 @@ static void put_event_type(const struct clite_event *e, struct buf *b)
 {
 	put_object(b, "event_type");
 	put_number(b, "type", e->type);
-	if (e->type != CLITE_EVENT_POLICY_VERDICT)
-		put_number(b, "sub_type", e->subtype);
+	put_number(b, "sub_type", event_subtype(e));
 	buf_puts(b, "}");
 }
 
-/* Hubble's is the direction of the connection: a reply that comes in belongs to
- * one that went out. */
 static void put_direction(const struct clite_event *e, struct buf *b)
 {
-	bool turned = e->type == CLITE_EVENT_TRACE && e->trace_reason == TRACE_REASON_REPLY;
+	uint32_t direction = event_direction(e);
 
-	if (e->direction == (turned ? CLITE_EGRESS : CLITE_INGRESS))
-		put_text(b, "traffic_direction", "INGRESS");
-	else if (e->direction == (turned ? CLITE_INGRESS : CLITE_EGRESS))
-		put_text(b, "traffic_direction", "EGRESS");
+	if (direction)
+		put_text(b, "traffic_direction", direction == CLITE_INGRESS ? "INGRESS" : "EGRESS");
 }
 
 static void put_is_reply(const struct clite_event *e, struct buf *b)

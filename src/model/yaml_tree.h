@@ -67,6 +67,3 @@ int ystream_open(struct ystream *s, const char *text, size_t len, const struct y
 void ystream_close(struct ystream *s);
 /* The next document: 1; 0 at the end; errors as above. */
 int ystream_next(struct ystream *s, struct ydoc *ret);
-
-/* Append text to a message: no longer than a line, without control characters. */
-void buf_excerpt(struct buf *b, const char *text);

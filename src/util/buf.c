@@ -175,3 +175,24 @@ bool array_grow_(void **array, size_t *cap, size_t n, size_t size)
 	*cap = want;
 	return true;
 }
+
+#define EXCERPT_MAX 60
+
+void buf_excerpt(struct buf *b, const char *text)
+{
+	size_t i;
+
+	for (i = 0; text[i] && i < EXCERPT_MAX; i++) {
+		unsigned char c = (unsigned char)text[i];
+		char safe = c < ' ' || c == 0x7f ? '?' : (char)c;
+
+		buf_put(b, &safe, 1);
+	}
+	/* do not cut a character in two */
+	while (text[i] && i > 0 && ((unsigned char)text[i] & 0xc0) == 0x80 && b->len > 0) {
+		b->data[--b->len] = '\0';
+		i--;
+	}
+	if (text[i])
+		buf_puts(b, "...");
+}

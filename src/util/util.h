@@ -52,6 +52,22 @@ static inline void *memdup(const void *data, size_t len)
 #define _cleanup_free_ _cleanup_(freep)
 #define _cleanup_close_ _cleanup_(closep)
 
+/* As <ctype.h>, whatever the locale is. */
+static inline bool ascii_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+static inline bool ascii_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static inline char ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+}
+
 /* ---- error text -------------------------------------------------------- */
 
 /* Details of the last failure. Zero-initialised is empty. */
@@ -82,6 +98,8 @@ void buf_puts(struct buf *b, const char *s);
 void buf_printf(struct buf *b, const char *fmt, ...) _printf_(2, 3);
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void buf_json(struct buf *b, const char *s);
+/* Append text to a message: no longer than a line, without control characters. */
+void buf_excerpt(struct buf *b, const char *text);
 void buf_clear(struct buf *b);
 static inline void buf_clearp(struct buf *b)
 {

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+#include "model/filter.h"
+
+struct clite_filters {
+	uint32_t refs;
+	struct filters filters;
+	struct errtext err;
+};
