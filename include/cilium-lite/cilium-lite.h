@@ -39,6 +39,7 @@
 #include <cilium-lite/event.h>
 #include <cilium-lite/filter.h>
 #include <cilium-lite/flow.h>
+#include <cilium-lite/flow_file.h>
 #include <cilium-lite/identity.h>
 #include <cilium-lite/masquerade.h>
 #include <cilium-lite/policy.h>

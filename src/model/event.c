@@ -201,7 +201,7 @@ enum event_l4 event_l4(const struct clite_event *e)
 	case IPPROTO_ICMP:
 		return e->family == 6 ? L4_NONE : L4_ICMP4;
 	case IPPROTO_ICMPV6:
-		return e->family == 6 ? L4_ICMP6 : L4_NONE;
+		return e->family == 4 ? L4_NONE : L4_ICMP6;
 	default:
 		return L4_NONE;
 	}

@@ -33,3 +33,7 @@ bool flow_valid(const struct clite_flow *f);
 void flow_text(const struct clite_flow *f, struct buf *out);
 /* {"flow":{...},"node_name":"...","time":"..."}, as hubble observe -o json. */
 void flow_json(const struct clite_flow *f, struct buf *out);
+
+/* Hubble's names: "FORWARDED", "L3_L4"; NULL for numbers that have none. */
+const char *flow_verdict_name(uint32_t verdict);
+const char *flow_kind_name(uint32_t kind);

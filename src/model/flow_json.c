@@ -284,7 +284,7 @@ static void put_policies(const struct clite_flow *f, const char *key, uint32_t d
 		buf_puts(b, "]");
 }
 
-static const char *verdict_name(uint32_t verdict)
+const char *flow_verdict_name(uint32_t verdict)
 {
 	static const char *const names[] = { NULL,    "FORWARDED",  "DROPPED", "ERROR",
 					     "AUDIT", "REDIRECTED", "TRACED",  "TRANSLATED" };
@@ -308,7 +308,7 @@ static void put_decision(const struct clite_event *e, struct buf *b)
 			 e->drop_reason);
 }
 
-static const char *kind_name(uint32_t kind)
+const char *flow_kind_name(uint32_t kind)
 {
 	static const char *const names[] = { NULL, "L3_L4", "L7", "SOCK" };
 
@@ -320,13 +320,13 @@ static void put_flow(const struct clite_flow *f, struct buf *b)
 	const struct clite_event *e = f->event;
 
 	put_time(b, "time", e->time);
-	put_enum(b, "verdict", verdict_name(e->verdict), e->verdict);
+	put_enum(b, "verdict", flow_verdict_name(e->verdict), e->verdict);
 	put_number(b, "drop_reason", e->drop_reason);
 	put_ip(e, b);
 	put_l4(e, b);
 	put_end(f, true, b);
 	put_end(f, false, b);
-	put_enum(b, "Type", kind_name(f->kind), f->kind);
+	put_enum(b, "Type", flow_kind_name(f->kind), f->kind);
 	put_text(b, "node_name", f->node);
 	put_names("source_names", f->source->names, b);
 	put_names("destination_names", f->destination->names, b);

@@ -71,11 +71,10 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(again);
 }
 
-/* The character that s begins with: its length, or 0 for bytes that are not UTF-8
- * (overlong forms, surrogates and numbers above U+10FFFF are not). */
-static size_t utf8_decode(const unsigned char *s, uint32_t *ret)
+size_t utf8_decode(const char *text, uint32_t *ret)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	const unsigned char *s = (const unsigned char *)text;
 	uint32_t c = s[0];
 	size_t n;
 
@@ -113,7 +112,7 @@ static bool json_escaped(uint32_t c)
 	       c == 0xfffe || c == 0xffff;
 }
 
-static void json_char(struct buf *b, const unsigned char *s, size_t n, uint32_t c)
+static void json_char(struct buf *b, const char *s, size_t n, uint32_t c)
 {
 	static const char shorts[0x20] = {
 		['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r',
@@ -131,20 +130,18 @@ static void json_char(struct buf *b, const unsigned char *s, size_t n, uint32_t 
 
 void buf_json(struct buf *b, const char *s)
 {
-	const unsigned char *u = (const unsigned char *)s;
-
 	buf_puts(b, "\"");
-	while (*u) {
+	while (*s) {
 		uint32_t c = 0;
-		size_t n = utf8_decode(u, &c);
+		size_t n = utf8_decode(s, &c);
 
 		if (n > 0) {
-			json_char(b, u, n, c);
+			json_char(b, s, n, c);
 		} else {
 			buf_puts(b, "\xef\xbf\xbd");
 			n = 1;
 		}
-		u += n;
+		s += n;
 	}
 	buf_puts(b, "\"");
 }

@@ -100,6 +100,9 @@ void buf_printf(struct buf *b, const char *fmt, ...) _printf_(2, 3);
 void buf_json(struct buf *b, const char *s);
 /* Append text to a message: no longer than a line, without control characters. */
 void buf_excerpt(struct buf *b, const char *text);
+/* The character that s begins with: its length, or 0 for bytes that are not UTF-8
+ * (overlong forms, surrogates and numbers above U+10FFFF are not). */
+size_t utf8_decode(const char *s, uint32_t *ret);
 void buf_clear(struct buf *b);
 static inline void buf_clearp(struct buf *b)
 {

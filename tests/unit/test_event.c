@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "model/flow.h"
+#include "model/flow_parse.h"
 #include "model/names.h"
 
 /* 2026-11-23 15:50:41.123456789 UTC */
@@ -922,6 +923,31 @@ static const struct {
 	{ UINT64_MAX, "Jul 21 23:34:33.709: ", "\"2554-07-21T23:34:33.709551615Z\"" },
 };
 
+START_TEST(json_is_read_back)
+{
+	const char *json = samples[_i].json;
+	_cleanup_free_ char *line = strdup(json);
+	_cleanup_buf_ struct buf again = {};
+	struct clite_event e = decode(&samples[_i]);
+	struct flow_parsed p = {};
+	struct errtext err = {};
+
+	ck_assert_msg(flow_parse(&p, line, strlen(line), &err) == 1, "%s", err.text);
+	ck_assert(flow_valid(&p.flow));
+	flow_json(&p.flow, &again);
+	ck_assert_str_eq(again.data, json);
+	/* What is in no line is not compared. */
+	ck_assert_uint_eq(p.event.time, e.time);
+	ck_assert_uint_eq(p.event.type, e.type);
+	ck_assert_uint_eq(p.event.subtype, e.subtype);
+	ck_assert_uint_eq(p.event.trace_reason, e.trace_reason);
+	ck_assert_uint_eq(p.event.direction, e.direction);
+	ck_assert_uint_eq(p.event.is_reply, e.is_reply);
+	ck_assert_mem_eq(p.event.source, e.source, 16);
+	flow_parsed_clear(&p);
+}
+END_TEST
+
 START_TEST(times_are_as_expected)
 {
 	struct clite_event e = decode(&samples[0]);
@@ -1164,6 +1190,7 @@ static Suite *suite(void)
 	t = tcase_create("write");
 	tcase_add_loop_test(t, text_is_as_expected, 0, ARRAY_SIZE(samples));
 	tcase_add_loop_test(t, json_is_as_expected, 0, ARRAY_SIZE(samples));
+	tcase_add_loop_test(t, json_is_read_back, 0, ARRAY_SIZE(samples));
 	tcase_add_loop_test(t, times_are_as_expected, 0, ARRAY_SIZE(times));
 	tcase_add_test(t, text_has_local_time_json_has_not);
 	tcase_add_loop_test(t, icmp_summaries, 0, ARRAY_SIZE(icmp));
