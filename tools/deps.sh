@@ -21,10 +21,19 @@ build|module libbpf >= 1.1|libbpf-dev|libbpf 1.1 or newer, with headers
 build|module libelf|libelf-dev|libelf, with headers
 build|module zlib|zlib1g-dev|zlib, with headers
 build|module yaml-0.1|libyaml-dev|libyaml, with headers
+build|module libnghttp2 >= 1.43|libnghttp2-dev|libnghttp2, with headers (for libcilium-lite-hubble)
+build|module libprotobuf-c >= 1.4|libprotobuf-c-dev|protobuf-c, with headers
+build|module protobuf|libprotobuf-dev|the message definitions of Protocol Buffers
+build|command protoc-c|protobuf-c-compiler|protoc-c, the compiler of protobuf-c
+build|module openssl >= 3.0|libssl-dev|OpenSSL 3.0 or newer, with headers
 build|module jansson >= 2.10|libjansson-dev|Jansson 2.10 or newer, with headers (for the tool clite)
 build|command python3|python3|Python 3.9 or newer
 test|module check >= 0.15|check|Check, the unit test framework
 test|command g++|g++|a C++ compiler
+test|command protoc|protobuf-compiler|protoc, the compiler of Protocol Buffers
+test|python grpc|python3-grpcio|gRPC for Python
+test|python google.protobuf|python3-protobuf|Protocol Buffers for Python
+test|command openssl|openssl|the command openssl
 test|command curl|curl|curl
 test|command iperf3|iperf3|iperf3
 test|command wrk|wrk|wrk
@@ -47,6 +56,7 @@ deps_have() {
 	command\ *) command -v "${1#command }" >/dev/null 2>&1 ;;
 	module\ *) command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "${1#module }" ;;
 	header\ *) echo "#include <${1#header }>" | cc -E -x c - >/dev/null 2>&1 ;;
+	python\ *) python3 -c "import ${1#python }" >/dev/null 2>&1 ;;
 	clang) compgen -c clang | grep -qxE 'clang(-1[4-9]|-[2-9][0-9])?' ;;
 	esac
 }

@@ -27,6 +27,7 @@ forbid src/util "the parts above it" '^(model|datapath|api|bpf|cilium-lite|linux
 forbid src/model "libbpf, system calls, the parts above it" "$kernel|^(datapath|api)/|\\.skel\\.h"
 forbid src/datapath "the API" '^api/'
 forbid src/api "libbpf or the kernel" "$kernel|\\.skel\\.h"
+forbid src/hubble "anything of the core but its public headers" '^(util|model|datapath|api|bpf)/|clite_layout|\.skel\.h'
 forbid include "anything inside" "$inside|clite_layout"
 forbid tools "anything inside" "$inside|clite_layout|^bpf/"
 forbid bpf "the library" '^(util|model|datapath|api|cilium-lite|std[a-z]*\.h)'
