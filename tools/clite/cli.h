@@ -41,9 +41,14 @@ struct cli;
 struct opt {
 	int key;
 	const char *name;
-	const char *arg; /* what help calls its value; NULL: it takes none */
+	const char *arg; /* what help calls its value; NULL: it takes none; "[=...]": it may */
 	const char *help;
 };
+
+static inline bool value_optional(const struct opt *opt)
+{
+	return opt->arg && opt->arg[0] == '[' && opt->arg[1] == '=';
+}
 
 struct command {
 	const char *path;    /* "bpf ct list" */
@@ -68,6 +73,8 @@ extern const struct command commands[];
 extern const size_t ncommands;
 extern const struct group groups[];
 extern const size_t ngroups;
+
+extern const struct opt observe_opts[]; /* observe_options.c */
 
 /* Keys of options without a letter. */
 enum {
@@ -176,6 +183,11 @@ int cmd_bpf_ipcache_set(struct cli *cli);
 int cmd_bpf_ipcache_delete(struct cli *cli);
 int cmd_bpf_metrics_list(struct cli *cli);
 int cmd_monitor(struct cli *cli);
+int cmd_observe(struct cli *cli);
+int cmd_hubble_status(struct cli *cli);
+int cmd_hubble_list_nodes(struct cli *cli);
+int cmd_hubble_list_namespaces(struct cli *cli);
+int cmd_hubble_watch_peers(struct cli *cli);
 int cmd_version(struct cli *cli);
 int cmd_help(struct cli *cli);
 

@@ -8,9 +8,6 @@
 
 #include "observe_run.h"
 
-/* Flows of a file that are kept until its end is seen; Hubble's limit. */
-#define LAST_MAX 1000000
-
 /* ---- options ---------------------------------------------------------------------- */
 
 static uint64_t count_arg(const struct cli *cli, const char *name)
@@ -170,7 +167,8 @@ static void print_filters(const char *name, const json_t *list)
 		return;
 	printf("%s:\n", name);
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		char *text = json_dumps(json_array_get(list, i), JSON_COMPACT | JSON_PRESERVE_ORDER);
+		char *text =
+			json_dumps(json_array_get(list, i), JSON_COMPACT | JSON_PRESERVE_ORDER);
 
 		if (!text)
 			out_of_memory();
@@ -219,11 +217,6 @@ int observe_flow(struct observe *o, const struct clite_flow *flow)
 	return o->first && o->printer.count >= o->first ? -ECANCELED : 0;
 }
 
-static bool in_time(const struct observe *o, const struct clite_flow *flow)
-{
-	return flow->event->time >= o->since && (!o->until || flow->event->time <= o->until);
-}
-
 /* A signal cut a line in two because nobody read: nor will they now. */
 static void end_output(struct observe *o)
 {
@@ -264,10 +257,7 @@ static void report_lost(struct observe *o, struct clite_subscription *sub)
 /* Rings have no past: what asks for one is told who has. */
 static void check_instance(const struct observe *o, uint64_t now)
 {
-	const char *wanted = o->last  ? "last" :
-			     o->all   ? "all" :
-			     o->since ? "since" :
-					NULL;
+	const char *wanted = o->last ? "last" : o->all ? "all" : o->since ? "since" : NULL;
 
 	if (wanted)
 		usage_error(o->cli,

@@ -20,11 +20,8 @@ enum {
 	OBS_TIME_FORMAT,
 	OBS_COLOR,
 	OBS_IP_TRANSLATION,
-	OBS_NO_IP_TRANSLATION,
 	OBS_NUMERIC,
 	OBS_PRINT_RAW_FILTERS,
-	OBS_FIELD_MASK,
-	OBS_DEFAULT_MASK,
 
 	OBS_SERVER, /* and those of a connection: hubble.h */
 	OBS_TIMEOUT,
@@ -138,7 +135,7 @@ char *snake_case(const char *name);
 /* Number of one of Hubble's names, whatever its case; false: there is none. */
 bool verdict_number(const char *name, uint32_t *ret);
 bool drop_reason_number(const char *name, uint32_t *ret);
-const char *verdict_name(uint32_t verdict); /* "VERDICT_UNKNOWN" for one that is none */
+const char *verdict_name(uint32_t verdict);	       /* "VERDICT_UNKNOWN" for one that is none */
 const char *reserved_identity_name(uint32_t identity); /* or NULL */
 /* 0: none of the flags of TCP. */
 uint32_t tcp_flag_bit(const char *name);
@@ -148,6 +145,7 @@ uint32_t tcp_flag_bit(const char *name);
 /* Nanoseconds since 1970 of "3s", "1h30m" (ago), "2024-05-04", "2024-05-04T10:00:00Z"
  * and other forms that Hubble takes. */
 bool time_parse(const char *text, uint64_t *ret);
+bool duration_parse(const char *text, uint64_t *ret); /* "1m30s", in nanoseconds */
 /* Number of a format: "StampMilli", "RFC3339", ... */
 bool time_format_find(const char *name, unsigned int *ret);
 char *time_text(unsigned int format, uint64_t ns);

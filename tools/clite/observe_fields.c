@@ -94,12 +94,12 @@ struct field {
 	size_t count;  /* of its number of values; lists of texts end with NULL instead */
 };
 
-#define TEXT_FIELD(name, kind, member)                               \
-	{                                                            \
+#define TEXT_FIELD(name, kind, member)                                    \
+	{                                                                 \
 		name, kind, offsetof(struct clite_flow_filter, member), 0 \
 	}
-#define LIST_FIELD(name, kind, member)                            \
-	{                                                         \
+#define LIST_FIELD(name, kind, member)                                  \
+	{                                                               \
 		name, kind, offsetof(struct clite_flow_filter, member), \
 			offsetof(struct clite_flow_filter, n##member)   \
 	}
@@ -251,7 +251,8 @@ static bool flags_value(const json_t *v, uint32_t *ret)
 	if (!json_is_object(v))
 		return false;
 	*ret = 0;
-	json_object_foreach((json_t *)v, key, set) {
+	json_object_foreach((json_t *)v, key, set)
+	{
 		if (!tcp_flag_bit(key) || !json_is_boolean(set))
 			return false;
 		if (json_is_true(set))
@@ -420,10 +421,12 @@ static char *read_filter(struct flow_filters *filters, const json_t *object)
 	json_t *value;
 
 	if (!json_is_object(object))
-		return xstrdup("a filter is an object, such as {\"source_pod\":[\"kube-system/\"]}");
+		return xstrdup(
+			"a filter is an object, such as {\"source_pod\":[\"kube-system/\"]}");
 	*filter = (struct clite_flow_filter){ .sz = sizeof(*filter) };
 	filters->n++;
-	json_object_foreach((json_t *)object, key, value) {
+	json_object_foreach((json_t *)object, key, value)
+	{
 		const struct field *f = find_field(key);
 		char *error;
 

@@ -134,9 +134,9 @@ static json_t *version_json(const struct cli *cli, const char *name, const char 
 	static const struct {
 		const char *typed, *name;
 	} names[] = {
-		{ "4", "IPv4" },    { "v4", "IPv4" }, { "ip4", "IPv4" }, { "ipv4", "IPv4" },
-		{ "6", "IPv6" },    { "v6", "IPv6" }, { "ip6", "IPv6" }, { "ipv6", "IPv6" },
-		{ "none", "IP_NOT_USED" },
+		{ "4", "IPv4" },    { "v4", "IPv4" },	{ "ip4", "IPv4" },
+		{ "ipv4", "IPv4" }, { "6", "IPv6" },	{ "v6", "IPv6" },
+		{ "ip6", "IPv6" },  { "ipv6", "IPv6" }, { "none", "IP_NOT_USED" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -177,9 +177,9 @@ static const struct {
 	const char *name;
 	uint32_t number;
 } types[] = {
-	{ "drop", 1 },	      { "debug", 2 },  { "capture", 3 }, { "trace", 4 },
-	{ "policy-verdict", 5 }, { "recorder", 6 }, { "trace-sock", 7 }, { "l7", 129 },
-	{ "agent", 130 },
+	{ "drop", 1 },	     { "debug", 2 },	      { "capture", 3 },
+	{ "trace", 4 },	     { "policy-verdict", 5 }, { "recorder", 6 },
+	{ "trace-sock", 7 }, { "l7", 129 },	      { "agent", 130 },
 };
 
 static const char *const agent_events[] = {
@@ -243,8 +243,8 @@ static json_t *type_json(const struct cli *cli, const char *name, const char *te
 	if (!text[len])
 		return object;
 	if (!subtype_number(type, text + len + 1, &subtype))
-		usage_error(cli, "--%s: '%s' is no subtype of %.*s (such as trace:to-endpoint)", name,
-			    text + len + 1, (int)len, text);
+		usage_error(cli, "--%s: '%s' is no subtype of %.*s (such as trace:to-endpoint)",
+			    name, text + len + 1, (int)len, text);
 	json_put_bool(object, "match_sub_type", true);
 	if (subtype)
 		json_put_number(object, "sub_type", subtype);
@@ -498,8 +498,8 @@ static void raw_option(const struct cli *cli, struct filter_list *list, const ch
 			return;
 		filter = json_loads(text, JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &error);
 		if (!filter)
-			usage_error(cli, "--%s: not JSON: %s (line %d, column %d)", name, error.text,
-				    error.line, error.column);
+			usage_error(cli, "--%s: not JSON: %s (line %d, column %d)", name,
+				    error.text, error.line, error.column);
 		json_add(list->raw, filter);
 		text += error.position;
 	}

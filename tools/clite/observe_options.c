@@ -6,21 +6,28 @@
 const struct opt observe_opts[] = {
 	{ OBS_ALL, "all", NULL, "all flows that the server or the file has" },
 	{ OBS_FIRST, "first", "N", "the first N flows" },
-	{ OBS_LAST, "last", "N", "the last N flows (of a server: 20, unless something else is said)" },
-	{ 'f', "follow", NULL, "go on with new flows until Ctrl-C; an instance is always followed" },
-	{ OBS_SINCE, "since", "TIME", "flows from this time on: 3s, 1h30m (ago), 2024-05-04,\n"
+	{ OBS_LAST, "last", "N",
+	  "the last N flows (of a server: 20, unless something else is said)" },
+	{ 'f', "follow", NULL,
+	  "go on with new flows until Ctrl-C; an instance is always followed" },
+	{ OBS_SINCE, "since", "TIME",
+	  "flows from this time on: 3s, 1h30m (ago), 2024-05-04,\n"
 	  "2024-05-04T10:00:00Z" },
 	{ OBS_UNTIL, "until", "TIME", "flows up to this time" },
-	{ OBS_INPUT_FILE, "input-file", "FILE", "flows that were saved with -o json; - is standard input" },
+	{ OBS_INPUT_FILE, "input-file", "FILE",
+	  "flows that were saved with -o json; - is standard input" },
 	{ OBS_NO_AGGREGATION, "no-aggregation", NULL, "of an instance, a flow for every packet" },
 
 	{ OBS_NOT, "not", NULL, "leave out what the next option says" },
-	{ OBS_VERDICT, "verdict", "VERDICT", "FORWARDED, DROPPED, AUDIT, REDIRECTED, ERROR, TRACED,\n"
+	{ OBS_VERDICT, "verdict", "VERDICT",
+	  "FORWARDED, DROPPED, AUDIT, REDIRECTED, ERROR, TRACED,\n"
 	  "TRANSLATED" },
-	{ 't', "type", "TYPE[:SUBTYPE]", "drop, trace, policy-verdict, l7, capture, trace-sock, or\n"
+	{ 't', "type", "TYPE[:SUBTYPE]",
+	  "drop, trace, policy-verdict, l7, capture, trace-sock, or\n"
 	  "such as trace:to-endpoint" },
 	{ OBS_DROP_REASON, "drop-reason-desc", "REASON", "such as POLICY_DENIED" },
-	{ OBS_POD, "pod", "[NAMESPACE/]PREFIX", "an end is a pod with such a name (namespace: default)" },
+	{ OBS_POD, "pod", "[NAMESPACE/]PREFIX",
+	  "an end is a pod with such a name (namespace: default)" },
 	{ OBS_FROM_POD, "from-pod", "[NAMESPACE/]PREFIX", "the source is" },
 	{ OBS_TO_POD, "to-pod", "[NAMESPACE/]PREFIX", "the destination is" },
 	{ 'n', "namespace", "NAMESPACE", "an end is in this namespace" },
@@ -35,7 +42,8 @@ const struct opt observe_opts[] = {
 	{ OBS_SERVICE, "service", "[NAMESPACE/]PREFIX", "an end is a service with such a name" },
 	{ OBS_FROM_SERVICE, "from-service", "[NAMESPACE/]PREFIX", "the source is" },
 	{ OBS_TO_SERVICE, "to-service", "[NAMESPACE/]PREFIX", "the destination is" },
-	{ OBS_WORKLOAD, "workload", "[KIND/]NAME", "an end is part of this, such as Deployment/web" },
+	{ OBS_WORKLOAD, "workload", "[KIND/]NAME",
+	  "an end is part of this, such as Deployment/web" },
 	{ OBS_FROM_WORKLOAD, "from-workload", "[KIND/]NAME", "the source is" },
 	{ OBS_TO_WORKLOAD, "to-workload", "[KIND/]NAME", "the destination is" },
 	{ OBS_IDENTITY, "identity", "IDENTITY", "an end has it: a number, or such as world, host" },
@@ -54,9 +62,11 @@ const struct opt observe_opts[] = {
 	{ OBS_CLUSTER, "cluster", "NAME", "an end is in this cluster" },
 	{ OBS_FROM_CLUSTER, "from-cluster", "NAME", "the source is" },
 	{ OBS_TO_CLUSTER, "to-cluster", "NAME", "the destination is" },
-	{ OBS_PROTOCOL, "protocol", "PROTOCOL", "tcp, udp, sctp, icmp, icmpv4, icmpv6, vrrp, igmp, dns,\n"
+	{ OBS_PROTOCOL, "protocol", "PROTOCOL",
+	  "tcp, udp, sctp, icmp, icmpv4, icmpv6, vrrp, igmp, dns,\n"
 	  "http, kafka" },
-	{ OBS_TCP_FLAGS, "tcp-flags", "FLAG[,FLAG]...", "the packet has all of these, such as syn,ack" },
+	{ OBS_TCP_FLAGS, "tcp-flags", "FLAG[,FLAG]...",
+	  "the packet has all of these, such as syn,ack" },
 	{ OBS_DIRECTION, "traffic-direction", "DIRECTION", "ingress or egress" },
 	{ '4', "ipv4", NULL, "only IPv4" },
 	{ '6', "ipv6", NULL, "only IPv6" },
@@ -64,7 +74,8 @@ const struct opt observe_opts[] = {
 	{ OBS_INTERFACE, "interface", "NAME", "seen at this device" },
 	{ OBS_ENCRYPTED, "encrypted", NULL, "only what was encrypted" },
 	{ OBS_UNENCRYPTED, "unencrypted", NULL, "only what was not" },
-	{ OBS_NODE_NAME, "node-name", "PATTERN", "seen at these nodes: k8s*, cluster/*.company.com" },
+	{ OBS_NODE_NAME, "node-name", "PATTERN",
+	  "seen at these nodes: k8s*, cluster/*.company.com" },
 	{ OBS_NODE_LABEL, "node-label", "SELECTOR", "seen at nodes with these labels" },
 	{ OBS_DNS_QUERY, "dns-query", "REGEX", "DNS: the name that is asked for" },
 	{ OBS_HTTP_STATUS, "http-status", "STATUS", "HTTP: 404, or 5+ for all from 500" },
@@ -77,19 +88,22 @@ const struct opt observe_opts[] = {
 	{ OBS_CEL, "cel-expression", "EXPRESSION", "refused: CEL is not understood" },
 	{ OBS_ALLOWLIST, "allowlist", "JSON", "filters as JSON, for what no option says" },
 	{ OBS_DENYLIST, "denylist", "JSON", "leave out what such a filter matches" },
-	{ OBS_PRINT_RAW_FILTERS, "print-raw-filters", NULL, "print the filters as JSON in YAML, and end" },
+	{ OBS_PRINT_RAW_FILTERS, "print-raw-filters", NULL,
+	  "print the filters as JSON in YAML, and end" },
 
 	{ 'o', "output", "FORMAT", "compact (default), dict, json (or jsonpb), table (or tab)" },
 	{ OBS_PRINT_NODE_NAME, "print-node-name", NULL, "also where it was seen" },
 	{ OBS_PRINT_POLICY_NAMES, "print-policy-names", NULL, "also which policies decided" },
-	{ OBS_TIME_FORMAT, "time-format", "NAME", "StampMilli (default), YearMonthDay, YearMonthDayHour,\n"
+	{ OBS_TIME_FORMAT, "time-format", "NAME",
+	  "StampMilli (default), YearMonthDay, YearMonthDayHour,\n"
 	  "YearMonthDayHourMinute, RFC3339, RFC3339Milli, RFC3339Micro,\n"
 	  "RFC3339Nano, RFC1123Z; times are UTC" },
 	{ OBS_NUMERIC, "numeric", NULL, "addresses instead of names" },
-	{ OBS_IP_TRANSLATION, "ip-translation", NULL, "names instead of addresses (default)" },
-	{ OBS_NO_IP_TRANSLATION, "no-ip-translation", NULL, "the same as --numeric" },
+	{ OBS_IP_TRANSLATION, "ip-translation", "[=BOOL]",
+	  "names instead of addresses (default: true)" },
 	{ OBS_COLOR, "color", "WHEN", "auto (default), always, never" },
-	{ 's', "silent-errors", NULL, "say nothing of flows that are lost, nor of nodes with errors" },
+	{ 's', "silent-errors", NULL,
+	  "say nothing of flows that are lost, nor of nodes with errors" },
 	{ 'D', "debug", NULL, "also tell what happens on the way" },
 
 	SERVER_OPTS,

@@ -106,8 +106,8 @@ static char *address(const struct clite_event *e, bool source)
 	char text[INET6_ADDRSTRLEN] = "";
 
 	if (e->family)
-		inet_ntop(e->family == 6 ? AF_INET6 : AF_INET,
-			  source ? e->source : e->destination, text, sizeof(text));
+		inet_ntop(e->family == 6 ? AF_INET6 : AF_INET, source ? e->source : e->destination,
+			  text, sizeof(text));
 	return xstrdup(text);
 }
 
@@ -159,8 +159,8 @@ static char *identity(const struct printer *p, uint32_t number)
 
 static const char *match_text(uint32_t match)
 {
-	static const char *const names[] = { "none",	 "L3-Only",  "L3-L4",	  "L4-Only",
-					     "all",	 "L3-Proto", "Proto-Only" };
+	static const char *const names[] = { "none", "L3-Only",	 "L3-L4",     "L4-Only",
+					     "all",  "L3-Proto", "Proto-Only" };
 
 	return match < ARRAY_SIZE(names) ? names[match] : "unknown";
 }
@@ -388,8 +388,8 @@ void print_lost(struct printer *p, const char *source, uint64_t count)
 
 	switch (p->output) {
 	case OUTPUT_JSON:
-		printf("{\"lost_events\":{\"source\":\"%s\",\"num_events_lost\":\"%llu\"}}\n", source,
-		       n);
+		printf("{\"lost_events\":{\"source\":\"%s\",\"num_events_lost\":\"%llu\"}}\n",
+		       source, n);
 		break;
 	case OUTPUT_COMPACT:
 		printf("EVENTS LOST: %s CPU(0) %llu\n", source, n);
@@ -397,7 +397,8 @@ void print_lost(struct printer *p, const char *source, uint64_t count)
 	case OUTPUT_DICT:
 		printf("%s  TIMESTAMP: \n%s     SOURCE: %s\n       TYPE: EVENTS LOST\n"
 		       "    VERDICT: \n    SUMMARY: CPU(0) - %llu\n",
-		       p->count ? separator : "", p->node_names ? "       NODE: \n" : "", source, n);
+		       p->count ? separator : "", p->node_names ? "       NODE: \n" : "", source,
+		       n);
 		break;
 	case OUTPUT_TABLE:
 		table_begin(p);

@@ -158,6 +158,16 @@ static bool parse_rfc1123z(const char *text, int64_t *seconds)
 	return end && !*end && seconds_of(&tm, east, seconds);
 }
 
+bool duration_parse(const char *text, uint64_t *ret)
+{
+	double ns;
+
+	if (!parse_duration(text, &ns) || ns < 0 || ns > 9e18)
+		return false;
+	*ret = (uint64_t)ns;
+	return true;
+}
+
 bool time_parse(const char *text, uint64_t *ret)
 {
 	int64_t seconds = 0, ns = 0;
