@@ -44,6 +44,7 @@ test|command ldd|libc-bin|ldd
 test|command nm|binutils|binutils
 test|command man|man-db|
 test|command groff|groff-base|
+test|command systemd-analyze|systemd|systemd
 test|command col|bsdextrautils|
 test|command clang-14|clang-14|
 test|command clang-19|clang-19|

@@ -9,7 +9,7 @@
 
 #include <linux/types.h>
 
-#define DP_LAYOUT 4
+#define DP_LAYOUT 5
 
 #define DP_SUBSCRIBERS 8
 
@@ -23,14 +23,21 @@ union dp_ip {
 
 /* ---- instance ---------------------------------------------------------- */
 
+/* Behind the record of an event, for a subscriber that wants it: the packet's first bytes. */
+#define DP_CAPTURE_MAX 16384
+
+#define DP_WAKE_NOT (~0ULL)
+
 /* One subscriber to events. A slot is free, or its owner is dead, when the
- * lease is over. */
+ * lease is over. A cache line of its own: the owner writes wake often. */
 struct dp_slot {
 	__u64 lease;	   /* jiffies64 until which the owner wants events */
+	__u64 wake;	   /* position in the ring: when more is written, wake the owner, once */
 	__u32 types;	   /* bit per event type: 1 << DP_EV_* */
 	__u32 aggregation; /* DP_AGG_* */
+	__u32 capture;	   /* bytes of the packet that it wants */
 	__u32 pid;	   /* owner, for people */
-	__u32 pad;
+	__u32 pad[8];
 };
 
 #define DP_CONTROL_CLSACT 1 /* programs are attached by clsact, not TCX */
@@ -48,6 +55,7 @@ struct dp_control {
 	__u32 dirty;	/* a writer has begun and not ended: the next one repairs */
 	__u32 flags;	/* DP_CONTROL_* */
 	__u64 jiffies;	/* jiffies64 when the clock program last ran */
+	__u64 pad3[3];	/* the slots are cache lines */
 	struct dp_slot slot[DP_SUBSCRIBERS];
 	__u32 next_identity; /* never hand a number out twice in a row */
 	__u32 next_cidr;
@@ -532,8 +540,8 @@ struct dp_store_value {
 
 #define DP_ASSERT_SIZE(type, size) \
 	_Static_assert(sizeof(struct type) == (size), #type " has another size")
-DP_ASSERT_SIZE(dp_slot, 24);
-DP_ASSERT_SIZE(dp_control, 40 + 24 * DP_SUBSCRIBERS + 16 + 56);
+DP_ASSERT_SIZE(dp_slot, 64);
+DP_ASSERT_SIZE(dp_control, 64 + 64 * DP_SUBSCRIBERS + 16 + 56);
 DP_ASSERT_SIZE(dp_ep, 96);
 DP_ASSERT_SIZE(dp_addr_key, 20);
 DP_ASSERT_SIZE(dp_ipcache_key, 24);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cache.h"
-#include "event.h"
+#include "send.h"
 #include "tunnel.h"
 
 /* What the steps after the fast path know of a packet. */
@@ -16,7 +16,7 @@ struct balance {
 };
 
 /* The one way to drop a packet here. */
-__noinline int xdp_drop(struct balance *b, u32 reason)
+__noinline int xdp_drop(struct xdp_md *ctx, struct balance *b, u32 reason)
 {
 	struct dp_control *ctl = control_get();
 	struct dp_event_rec rec;
@@ -34,11 +34,11 @@ __noinline int xdp_drop(struct balance *b, u32 reason)
 	rec.file = b->p.file;
 	rec.src_identity = b->p.family == 4 ? 9 : 10; /* world */
 	rec.flags |= DP_EVF_REPLY_KNOWN;
-	event_send(&rec, 1);
+	event_send(ctx, &rec, 1);
 	return XDP_DROP;
 }
 
-__noinline int xdp_trace(struct balance *b)
+__noinline int xdp_trace(struct xdp_md *ctx, struct balance *b)
 {
 	struct dp_event_rec rec;
 	struct dp_backend *be;
@@ -59,6 +59,6 @@ __noinline int xdp_trace(struct balance *b)
 	rec.orig_addr = b->p.daddr;
 	rec.orig_port = b->p.dport;
 	rec.daddr = be->ip;
-	event_send(&rec, b->fresh);
+	event_send(ctx, &rec, b->fresh);
 	return 0;
 }

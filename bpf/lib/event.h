@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Events to the subscribers, counters for everybody. */
+/* Counters for everybody, and what an event says. */
 #pragma once
 
 #include "maps.h"
@@ -46,52 +46,11 @@ static __always_inline void flow_retire(struct dp_flow *f)
 	__sync_fetch_and_add(&f->bytes, -bytes);
 }
 
-/* Hand a record to each subscriber that wants it. aggregated: it also goes to
- * those who do not want every packet. */
-__noinline int event_send(struct dp_event_rec *rec, u32 aggregated)
-{
-	struct dp_control *ctl = control_get();
-	u64 now = bpf_jiffies64();
-	u32 i;
-
-	if (!ctl || !rec)
-		return 0;
-	for (i = 0; i < DP_SUBSCRIBERS; i++) {
-		struct dp_slot *slot = &ctl->slot[i];
-		u32 key = i;
-		void *ring;
-
-		if (!(ctl->slots & 1U << i))
-			continue;
-		if ((long)(slot->lease - now) < 0) {
-			/* The owner is gone: nobody pays for it any more. It sets
-			 * the bits again when it renews its lease after all. */
-			__sync_fetch_and_and(&ctl->slots, ~(1U << i));
-			__sync_fetch_and_and(&ctl->every, ~(1U << i));
-			continue;
-		}
-		if (!(slot->types & 1U << (rec->type & 31)))
-			continue;
-		if (!aggregated && slot->aggregation != DP_AGG_NONE)
-			continue;
-		ring = bpf_map_lookup_elem(&rings, &key);
-		if (!ring)
-			continue;
-		if (bpf_ringbuf_output(ring, rec, sizeof(*rec), 0)) {
-			u64 *n = bpf_map_lookup_elem(&lost, &key);
-
-			if (n)
-				(*n)++;
-		}
-	}
-	return 0;
-}
-
-/* What an event says of a packet that was not translated (yet). */
+/* What an event says of a packet that was not translated (yet). The time comes when
+ * somebody wants it: that clock is dear. */
 static __always_inline void event_fill(struct dp_event_rec *rec, u32 len, const struct pkt *p)
 {
 	__builtin_memset(rec, 0, sizeof(*rec));
-	rec->time = bpf_ktime_get_boot_ns();
 	rec->proto = p->proto;
 	rec->tcp_flags = p->tcp_flags;
 	rec->flags = p->family == 6 ? DP_EVF_IPV6 : 0;

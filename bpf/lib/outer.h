@@ -103,7 +103,7 @@ static __always_inline void outer_trace(struct __sk_buff *skb, struct scratch *s
 	s->rec.orig_addr = s->p.daddr;
 	s->rec.orig_port = s->p.dport;
 	s->rec.daddr = s->hop.dst;
-	event_send(&s->rec, syn != 0);
+	event_send(skb, &s->rec, syn != 0);
 }
 
 /* The flow of a packet from the world: of an ICMP error that of what it quotes, whose

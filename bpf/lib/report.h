@@ -2,8 +2,8 @@
 /* What subscribers are told: drops, verdicts, packets on their way. */
 #pragma once
 
-#include "event.h"
 #include "scratch.h"
+#include "send.h"
 
 static __always_inline void event_sides(struct scratch *s)
 {
@@ -60,7 +60,7 @@ __noinline int drop(struct __sk_buff *skb, struct scratch *s, u32 reason, u32 di
 	s->rec.flags |= DP_EVF_REPLY_KNOWN;
 	if (s->reply)
 		s->rec.flags |= DP_EVF_REPLY;
-	event_send(&s->rec, 1);
+	event_send(skb, &s->rec, 1);
 	return TC_ACT_SHOT;
 }
 
@@ -80,7 +80,7 @@ __noinline int event_verdicts(struct __sk_buff *skb, struct scratch *s)
 		if (s->r.egress_verdict == DP_VERDICT_ALLOW || s->r.egress_audit)
 			s->rec.flags |= DP_EVF_REPLY_KNOWN;
 		s->rec.reason = s->r.egress_match;
-		event_send(&s->rec, 1);
+		event_send(skb, &s->rec, 1);
 	}
 	if (s->dst.ingress && (s->r.egress_verdict == DP_VERDICT_ALLOW || s->r.egress_audit)) {
 		s->rec.dir = 1;
@@ -92,7 +92,7 @@ __noinline int event_verdicts(struct __sk_buff *skb, struct scratch *s)
 		else
 			s->rec.flags &= ~DP_EVF_REPLY_KNOWN;
 		s->rec.reason = s->r.ingress_match;
-		event_send(&s->rec, 1);
+		event_send(skb, &s->rec, 1);
 	}
 	return 0;
 }
@@ -146,6 +146,6 @@ __noinline int event_trace(struct __sk_buff *skb, struct scratch *s, struct dp_f
 			rec->sport = s->p.sport;
 		}
 	}
-	event_send(rec, aggregated);
+	event_send(skb, rec, aggregated);
 	return 0;
 }

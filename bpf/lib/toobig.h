@@ -154,7 +154,7 @@ __noinline int too_big(struct xdp_md *ctx, struct balance *b, u32 mtu)
 		return XDP_DROP;
 	addresses_fill(ctx, &b->p);
 	DROP(&b->p, FILE_TOOBIG, 0);
-	xdp_drop(b, DROP_FRAG_NEEDED);
+	xdp_drop(ctx, b, DROP_FRAG_NEEDED);
 	if (!pace || ++pace->icmp > ICMP_PACE)
 		return XDP_DROP;
 	return b->p.family == 4 ? too_big4(ctx, mtu) : too_big6(ctx, mtu);

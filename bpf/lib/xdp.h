@@ -153,15 +153,15 @@ __noinline int balance(struct xdp_md *ctx, struct balance *b)
 	} else {
 		ret = balance_new(b, svc, old);
 		if (ret)
-			return xdp_drop(b, -ret);
+			return xdp_drop(ctx, b, -ret);
 	}
 	hop = hop_get(b->to.backend);
 	if (!hop || !hop_current(hop, &b->to))
 		ret = hop_resolve(ctx, b, svc->mode);
 	if (ret < 0)
-		return xdp_drop(b, -ret);
+		return xdp_drop(ctx, b, -ret);
 	if (ctl->slots && (b->fresh || ctl->every))
-		xdp_trace(b);
+		xdp_trace(ctx, b);
 	return ret ? ret : XDP_GO;
 }
 

@@ -32,6 +32,7 @@
 #ifndef CILIUM_LITE_H
 #define CILIUM_LITE_H
 
+#include <cilium-lite/capture.h>
 #include <cilium-lite/cgroup.h>
 #include <cilium-lite/conntrack.h>
 #include <cilium-lite/context.h>
@@ -42,6 +43,7 @@
 #include <cilium-lite/flow_file.h>
 #include <cilium-lite/identity.h>
 #include <cilium-lite/masquerade.h>
+#include <cilium-lite/metric.h>
 #include <cilium-lite/policy.h>
 #include <cilium-lite/rehearse.h>
 #include <cilium-lite/service.h>

@@ -71,6 +71,9 @@ struct clite_event {
 	const char *source_file;     /**< drop: and the file; static; "" otherwise */
 	uint64_t packets;	     /**< of the flow in this direction up to now */
 	uint64_t bytes;
+	const uint8_t *packet;	     /**< its first bytes, from the Ethernet header on, before translation; borrowed as the event; NULL unless capture_bytes asked for them */
+	uint32_t packet_bytes;	     /**< how many there are */
+	uint32_t reserved;
 };
 
 /** A subscription. A child of its context. @since 0.1 */
@@ -82,7 +85,7 @@ struct clite_subscribe_opts {
 	uint32_t types;	      /**< bits 1 << CLITE_EVENT_*; 0: all */
 	uint32_t aggregation; /**< CLITE_AGGREGATE_* + 1; 0: medium */
 	uint32_t ring_bytes;  /**< a power of two and a multiple of the page size; 0: 1 MiB */
-	uint32_t reserved;    /**< must be 0 */
+	uint32_t capture_bytes; /**< first bytes of each packet that are wanted, up to 16384; the ring must hold at least 4 such events; 0: none */
 	void (*destroy)(void *userdata); /**< called once, when no callback comes any more; may be NULL */
 };
 

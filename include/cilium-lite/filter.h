@@ -35,54 +35,61 @@ struct clite_filter_workload {
 	const char *kind; /**< NULL or "": any */
 };
 
-/** One filter. Lists of texts end with NULL; a list that is NULL is empty. @since 0.1 */
+/** One filter. Lists of texts end with NULL; a list that is NULL is empty.
+ *
+ * - Pods and services: "namespace/prefix of the name", "namespace/" for all that it has;
+ *   without a namespace: of "default", and what has none.
+ * - Patterns: '*' stands for any letters, digits, '-' and '.'.
+ * - Selectors are those of Kubernetes: "app=web,tier in (a, b), !old"; a key may have a
+ *   source ("k8s:app"). Flows tell no labels of their node.
+ * - Regular expressions have RE2's syntax. What is of layer 7 is checked, and matches no
+ *   flow: none tells of layer 7 yet.
+ * - reply: what is not known to be a reply or none matches neither, but 0 if it was dropped.
+ *
+ * @since 0.1
+ */
 struct clite_flow_filter {
 	size_t sz;
 	const char *const *source_ip; /**< address or prefix */
 	const char *const *destination_ip;
-	const char *const *source_ip_xlated;
-	const char *const *
-		source_pod; /**< "[namespace/]prefix of the name"; "namespace/": all of it; without a namespace: of "default", or of none */
+	const char *const *source_ip_xlated; /**< no flow of this instance has one */
+	const char *const *source_pod;
 	const char *const *destination_pod;
-	const char *const *source_fqdn; /**< names, '*' stands for any letters, digits, '-', '.' */
+	const char *const *source_fqdn; /**< patterns */
 	const char *const *destination_fqdn;
-	const char *const *
-		source_label; /**< selectors of Kubernetes: "app=web,tier in (a, b), !old"; a key may have a source: "k8s:app" */
+	const char *const *source_label; /**< selectors */
 	const char *const *destination_label;
-	const char *const *source_service; /**< as source_pod */
+	const char *const *source_service;
 	const char *const *destination_service;
 	const char *const *source_port; /**< numbers */
 	const char *const *destination_port;
-	const char *const *
-		protocol; /**< icmp, icmpv4, icmpv6, tcp, udp, sctp, vrrp, igmp, dns, http, kafka */
-	const char *const *node_name;	   /**< patterns: "[cluster/]name", '*' as in source_fqdn */
-	const char *const *node_labels;	   /**< selectors; flows tell no labels of nodes */
+	/** icmp, icmpv4, icmpv6, tcp, udp, sctp, vrrp, igmp, dns, http, kafka */
+	const char *const *protocol;
+	const char *const *node_name;	   /**< patterns: "node", "cluster/node" */
+	const char *const *node_labels;	   /**< selectors */
 	const char *const *source_cluster; /**< names */
 	const char *const *destination_cluster;
-	const char *const *dns_query; /**< regular expressions (RE2) */
-	const char *const *
-		http_status_code; /**< "200", "5+": its beginning; what is of layer 7 matches no flow yet */
+	const char *const *dns_query;	     /**< regular expressions */
+	const char *const *http_status_code; /**< "200"; "5+": its beginning */
 	const char *const *http_method;
-	const char *const *http_path;	/**< regular expressions (RE2) */
-	const char *const *http_url;	/**< regular expressions (RE2) */
-	const char *const *http_header; /**< "key:value" */
-	const char *const *trace_id;
-	const char *const *uuid;
-	const char *const *interface; /**< numbers, names, or "number/name"; flows tell no names */
+	const char *const *http_path;	/**< regular expressions */
+	const char *const *http_url;	/**< regular expressions */
+	const char *const *http_header; /**< "key:value", either may be empty */
+	const char *const *trace_id;	/**< no flow of this instance has one */
+	const char *const *uuid;	/**< nor this */
+	const char *const *interface;	/**< "number", "name", "number/name"; flows tell no names */
 	const struct clite_filter_workload *source_workload;
 	const struct clite_filter_workload *destination_workload;
 	const struct clite_filter_event_type *event_type;
 	const uint32_t *verdict;     /**< CLITE_VERDICT_* */
-	const uint32_t *drop_reason; /**< Cilium's numbers; of dropped packets only */
+	const uint32_t *drop_reason; /**< Cilium's numbers; of dropped packets */
 	const uint32_t *source_identity;
 	const uint32_t *destination_identity;
-	const uint32_t *
-		tcp_flags; /**< bits as in the TCP header: a value matches a packet that has all of them */
+	const uint32_t *tcp_flags;  /**< as in the TCP header: a packet has all of a value's */
 	const uint32_t *ip_version; /**< 4, 6 */
-	const uint32_t *
-		direction; /**< CLITE_INGRESS, CLITE_EGRESS, 0: not known; as Hubble's, that of the connection */
-	const uint32_t *
-		reply; /**< 1: replies, 0: what is none; what is not known matches neither, unless dropped: 0 */
+	const uint32_t
+		*direction;    /**< CLITE_INGRESS, CLITE_EGRESS of the connection; 0: not known */
+	const uint32_t *reply; /**< 1: replies, 0: what is none */
 	const uint32_t *encrypted; /**< 1, 0; no flow of this instance is */
 	size_t nsource_workload;   /**< how many values there are */
 	size_t ndestination_workload;

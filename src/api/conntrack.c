@@ -68,6 +68,12 @@ static uint32_t flags_of(const struct dp *dp, const struct dp_flow *f)
 	       (is_stale(dp, f) ? CLITE_CT_STALE : 0);
 }
 
+/* The datapath would treat it as absent. */
+static bool is_over(const struct dp *dp, const struct dp_flow *f, uint64_t now)
+{
+	return (int64_t)(now - f->seen) > (int64_t)f->lifetime || is_gone(dp, f);
+}
+
 static int list_one(const void *key, const void *value, void *data)
 {
 	char text[4][PREFIX_STR] = {};
@@ -79,9 +85,9 @@ static int list_one(const void *key, const void *value, void *data)
 
 	key_read(key, l->family, &k);
 	memcpy(&f, value, sizeof(f));
-	idle = (int64_t)(l->now - f.seen);
-	if (idle > (int64_t)f.lifetime || is_gone(dp, &f))
+	if (is_over(dp, &f, l->now))
 		return 0;
+	idle = (int64_t)(l->now - f.seen);
 	addr_format(k.saddr.b, l->family, text[0]);
 	addr_format(k.daddr.b, l->family, text[1]);
 	if (f.flags & DP_FLOW_NAT) {
@@ -131,6 +137,36 @@ int clite_conntrack_list(struct clite_ctx *ctx,
 	if (!r)
 		r = dp_walk(ctx->dp, MAP_FLOW6, list_one, &l);
 	return r < 0 ? r : l.n;
+}
+
+/* ---- count ---------------------------------------------------------------------- */
+
+struct counting {
+	const struct dp *dp;
+	uint64_t now, n;
+};
+
+static int count_one(const void *key, const void *value, void *data)
+{
+	struct counting *c = data;
+	struct dp_flow f;
+
+	(void)key;
+	memcpy(&f, value, sizeof(f));
+	if (!is_over(c->dp, &f, c->now))
+		c->n++;
+	return 0;
+}
+
+int ctx_flows_estimate(struct clite_ctx *ctx, enum dp_map map, uint64_t sample, double *ret)
+{
+	struct counting c = { .dp = ctx->dp, .now = dp_jiffies(ctx->dp) };
+	double share;
+	int r = dp_sample(ctx->dp, map, sample, count_one, &c, &share);
+
+	if (!r)
+		*ret = (double)c.n / share;
+	return r;
 }
 
 /* ---- flush -------------------------------------------------------------------- */

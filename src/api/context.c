@@ -217,12 +217,14 @@ static int params_fill(const char *name, struct clite_open_opts *o, struct setti
 
 static int loop_open(struct clite_ctx *ctx, struct errtext *err)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = { .events = EPOLLIN }, soon = { .events = EPOLLIN };
 
 	ctx->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	ctx->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (ctx->epoll_fd < 0 || ctx->timer_fd < 0 ||
-	    epoll_ctl(ctx->epoll_fd, EPOLL_CTL_ADD, ctx->timer_fd, &ev) < 0)
+	ev.data.fd = ctx->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	soon.data.fd = ctx->soon_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (ctx->epoll_fd < 0 || ctx->timer_fd < 0 || ctx->soon_fd < 0 ||
+	    epoll_ctl(ctx->epoll_fd, EPOLL_CTL_ADD, ctx->timer_fd, &ev) < 0 ||
+	    epoll_ctl(ctx->epoll_fd, EPOLL_CTL_ADD, ctx->soon_fd, &soon) < 0)
 		return err_set(err, errno, "cannot make an event loop: %s", strerror(errno));
 	return 0;
 }
@@ -239,7 +241,7 @@ static int ctx_open(const char *name, struct clite_open_opts *o, struct clite_ct
 		return -ENOMEM;
 	ctx->refs = 1;
 	ctx->pid = getpid();
-	ctx->epoll_fd = ctx->timer_fd = -1;
+	ctx->epoll_fd = ctx->timer_fd = ctx->soon_fd = -1;
 	r = params_fill(name, o, &settings, &p, err);
 	if (!r)
 		r = dp_open(&p, &ctx->dp, err);
@@ -292,6 +294,7 @@ struct clite_ctx *clite_close(struct clite_ctx *ctx)
 	}
 	closep(&ctx->epoll_fd);
 	closep(&ctx->timer_fd);
+	closep(&ctx->soon_fd);
 	lent_clear(ctx);
 	err_clear(&ctx->err);
 	flow_record_clear(&ctx->flow);

@@ -22,6 +22,8 @@ struct clite_ctx {
 
 	int epoll_fd;
 	int timer_fd; /* renews the leases */
+	int soon_fd;  /* a timer, once: rings that are busy are looked at again */
+	bool soon;    /* it is set */
 	struct clite_subscription *subs;
 
 	/* What was lent out by the last call. */
@@ -63,6 +65,9 @@ int ctx_lend_whole(struct clite_ctx *ctx, void *memory, void (*destroy)(void *me
 /* An event's names. Borrowed until the next time; does not refresh the state. -ENOMEM. */
 int ctx_flow(struct clite_ctx *ctx, const struct clite_event *event, const struct clite_flow **ret);
 const struct clite_rule_info *ctx_rule(struct clite_ctx *ctx, uint32_t cookie);
+
+/* conntrack.c: how many entries of MAP_FLOW4 or MAP_FLOW6 are alive, by a sample of all */
+int ctx_flows_estimate(struct clite_ctx *ctx, enum dp_map map, uint64_t sample, double *ret);
 
 /* event.c */
 void subscriptions_orphan(struct clite_ctx *ctx);

@@ -15,7 +15,10 @@ struct clite_subscription {
 	void *userdata;
 	bool dead;	   /* ended inside its callback: freed after the dispatch */
 	uint32_t budget;   /* records that it may take, 0: any number */
-	uint32_t taken;
+	uint32_t taken;	   /* in this dispatch */
+	bool stopped;	   /* and there may be more */
+	uint32_t ring_bytes;
+	bool capture;
 	uint64_t lost;     /* of a ring that is closed */
 	uint64_t boot_to_real;
 };
@@ -31,7 +34,7 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-static int on_record(void *data, void *record, size_t len)
+static int on_record(void *data, const void *record, size_t len)
 {
 	struct clite_subscription *s = data;
 	struct clite_event e;
@@ -39,6 +42,8 @@ static int on_record(void *data, void *record, size_t len)
 
 	/* No user of the ring but the kernel writes to it; what is no record is not
 	 * shown to anybody. */
+	if (!s->capture && len > sizeof(struct dp_event_rec))
+		return 0;
 	if (event_decode(record, len, s->boot_to_real, &e))
 		return 0;
 	s->taken++;
@@ -50,6 +55,9 @@ static int on_record(void *data, void *record, size_t len)
 
 /* ---- subscribe ------------------------------------------------------------------ */
 
+/* Looks again at rings that were busy. */
+#define SOON_NS 2000000
+
 static int timer_set(struct clite_ctx *ctx, bool on)
 {
 	struct itimerspec t = { .it_interval.tv_sec = on ? RING_RENEW : 0,
@@ -57,6 +65,10 @@ static int timer_set(struct clite_ctx *ctx, bool on)
 
 	return timerfd_settime(ctx->timer_fd, 0, &t, NULL) < 0 ? -errno : 0;
 }
+
+/* Packets that a ring must have room for, and bytes of each beside what is captured. */
+#define CAPTURE_ROOM 4
+#define RECORD_ROOM 144
 
 static int opts_check(struct clite_ctx *ctx, struct clite_subscribe_opts *o)
 {
@@ -80,8 +92,14 @@ static int opts_check(struct clite_ctx *ctx, struct clite_subscribe_opts *o)
 		return err_set(&ctx->err, EINVAL,
 			       "ring_bytes %u: not a power of two and a multiple of %d",
 			       o->ring_bytes, getpagesize());
-	if (o->reserved)
-		return err_set(&ctx->err, EINVAL, "reserved is not 0");
+	if (o->capture_bytes > DP_CAPTURE_MAX)
+		return err_set(&ctx->err, EINVAL, "capture_bytes %u: at most %u",
+			       o->capture_bytes, DP_CAPTURE_MAX);
+	if (o->capture_bytes && o->ring_bytes < CAPTURE_ROOM * (o->capture_bytes + RECORD_ROOM))
+		return err_set(&ctx->err, EINVAL,
+			       "ring_bytes %u: too few for capture_bytes %u, at least %u",
+			       o->ring_bytes, o->capture_bytes,
+			       CAPTURE_ROOM * (o->capture_bytes + RECORD_ROOM));
 	return 0;
 }
 
@@ -89,9 +107,10 @@ int clite_subscribe(struct clite_ctx *ctx, const struct clite_subscribe_opts *op
 		    int (*cb)(const struct clite_event *event, void *userdata), void *userdata,
 		    struct clite_subscription **ret)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 	struct clite_subscription *s;
 	struct clite_subscribe_opts o;
+	struct ring_opts ring;
 	int r;
 
 	if (!cb || !ret || opts_copy(&o, sizeof(o), opts))
@@ -106,8 +125,19 @@ int clite_subscribe(struct clite_ctx *ctx, const struct clite_subscribe_opts *op
 		return -ENOMEM;
 	s->cb = cb;
 	s->userdata = userdata;
-	r = ring_open(ctx->dp, o.types, o.aggregation == CLITE_AGGREGATE_NONE + 1, o.ring_bytes,
-		      on_record, s, &s->ring, &ctx->err);
+	s->ring_bytes = o.ring_bytes;
+	s->capture = o.capture_bytes;
+	ring = (struct ring_opts){
+		.types = o.types,
+		.bytes = o.ring_bytes,
+		.capture = o.capture_bytes,
+		.every = o.aggregation == CLITE_AGGREGATE_NONE + 1,
+	};
+	r = ring_open(ctx->dp, &ring, on_record, s, &s->ring, &ctx->err);
+	if (!r) {
+		ring_wait(s->ring, 0);
+		ev.data.fd = ring_fd(s->ring);
+	}
 	if (!r && epoll_ctl(ctx->epoll_fd, EPOLL_CTL_ADD, ring_fd(s->ring), &ev) < 0)
 		r = err_set(&ctx->err, errno, "cannot wait for the ring: %s", strerror(errno));
 	if (!r)
@@ -183,6 +213,46 @@ int clite_subscription_lost(struct clite_subscription *s, uint64_t *ret)
 
 /* ---- dispatch ------------------------------------------------------------------- */
 
+/* What has made the fd readable is seen to now. */
+static void timers_read(struct clite_ctx *ctx)
+{
+	struct epoll_event ev[DP_SUBSCRIBERS + 2];
+	int n = epoll_wait(ctx->epoll_fd, ev, ARRAY_SIZE(ev), 0);
+	uint64_t ticks;
+
+	for (int i = 0; i < n; i++) {
+		if (ev[i].data.fd == ctx->soon_fd && read(ctx->soon_fd, &ticks, sizeof(ticks)) > 0)
+			ctx->soon = false;
+		if (ev[i].data.fd != ctx->timer_fd || read(ctx->timer_fd, &ticks, sizeof(ticks)) < 0)
+			continue;
+		for (struct clite_subscription *s = ctx->subs; s; s = s->next)
+			if (s->ring)
+				ring_renew(s->ring);
+	}
+}
+
+static void soon_set(struct clite_ctx *ctx)
+{
+	struct itimerspec t = { .it_value.tv_nsec = SOON_NS };
+
+	if (!ctx->soon)
+		ctx->soon = !timerfd_settime(ctx->soon_fd, 0, &t, NULL);
+}
+
+/* When is this one's turn again? Wakes are dear, for the datapath too. Where events have just
+ * come there will be more: it is looked at soon, or when a quarter of the ring is full. Where
+ * none have come, the next one wakes. */
+static void wait_next(struct clite_subscription *s)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.fd = ring_fd(s->ring) };
+	bool busy = s->taken && !s->stopped;
+
+	if (!ring_wait(s->ring, busy ? s->ring_bytes / 4 : 0))
+		epoll_ctl(s->ctx->epoll_fd, EPOLL_CTL_MOD, ring_fd(s->ring), &ev);
+	else if (busy)
+		soon_set(s->ctx);
+}
+
 static void reap(struct clite_ctx *ctx)
 {
 	struct clite_subscription *s = ctx->subs, *next;
@@ -203,9 +273,10 @@ static int take_turn(struct clite_subscription *s, uint32_t budget, uint64_t boo
 	int r;
 
 	s->budget = budget;
-	s->taken = 0;
 	s->boot_to_real = boot_to_real;
+	ring_wait_not(s->ring);
 	r = ring_consume(s->ring);
+	s->stopped = r < 0;
 	*taken += s->taken;
 	return r < 0 && r != STOP ? r : 0;
 }
@@ -213,7 +284,7 @@ static int take_turn(struct clite_subscription *s, uint32_t budget, uint64_t boo
 int clite_dispatch(struct clite_ctx *ctx, uint32_t budget)
 {
 	struct clite_subscription *s;
-	uint64_t boot_to_real, ticks;
+	uint64_t boot_to_real;
 	uint32_t taken = 0;
 	int r = 0;
 
@@ -224,10 +295,9 @@ int clite_dispatch(struct clite_ctx *ctx, uint32_t budget)
 	if (ctx->dispatching || ctx->walking)
 		return -EDEADLK;
 	boot_to_real = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
-	if (read(ctx->timer_fd, &ticks, sizeof(ticks)) == sizeof(ticks))
-		for (s = ctx->subs; s; s = s->next)
-			if (s->ring)
-				ring_renew(s->ring);
+	timers_read(ctx);
+	for (s = ctx->subs; s; s = s->next)
+		s->taken = 0;
 	ctx->dispatching = true;
 	for (s = ctx->subs; s && !r; s = s->next) {
 		if (budget && taken >= budget)
@@ -236,6 +306,9 @@ int clite_dispatch(struct clite_ctx *ctx, uint32_t budget)
 			r = take_turn(s, budget ? budget - taken : 0, boot_to_real, &taken);
 	}
 	ctx->dispatching = false;
+	for (s = ctx->subs; s; s = s->next)
+		if (s->ring && !s->dead)
+			wait_next(s);
 	reap(ctx);
 	return r ?: (int)(taken & INT32_MAX);
 }

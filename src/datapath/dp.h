@@ -202,7 +202,14 @@ void dp_delete_batch(struct dp *dp, enum dp_map map, const void *keys, size_t n)
 /* Call cb for all elements; a negative return ends the walk and is returned. */
 int dp_walk(struct dp *dp, enum dp_map map, int (*cb)(const void *key, const void *value, void *data),
 	    void *data);
+/* The same for n elements of a hash, or a few more, that its keys' hashes have chosen: where
+ * the hash begins. *ret_share: how much of it was seen, 1 is all. */
+int dp_sample(struct dp *dp, enum dp_map map, uint64_t n,
+	      int (*cb)(const void *key, const void *value, void *data), void *data,
+	      double *ret_share);
+/* Kernel memory of the maps, of the programs. */
 uint64_t dp_map_bytes(struct dp *dp);
+uint64_t dp_prog_bytes(struct dp *dp);
 /* Sums over all CPUs: of the metrics, of what a subscriber's place has lost. */
 int dp_metrics(struct dp *dp, struct dp_counter ret[DP_METRICS]);
 int dp_lost(struct dp *dp, uint32_t slot, uint64_t *ret);

@@ -165,7 +165,7 @@ static bool is_about(const struct clite_event *e, const struct listening *l)
 	       (e->service_port ? e->service_port : e->destination_port) == t->dport;
 }
 
-static int on_record(void *data, void *record, size_t len)
+static int on_record(void *data, const void *record, size_t len)
 {
 	struct listening *l = data;
 	struct clite_event e;
@@ -411,6 +411,7 @@ int live_run(struct dp *dp, struct traced *t, const struct endpoint *near,
 {
 	struct live_result result = { .to = t->to, .dport = t->dport };
 	struct listening l = { .t = t, .ifindex = near->ifindex, .ret = &result };
+	const struct ring_opts opts = { .types = 1u << CLITE_EVENT_DROP, .bytes = RING_BYTES };
 	struct ring *ring = NULL;
 	char name[IF_NAMESIZE];
 	int r;
@@ -421,8 +422,7 @@ int live_run(struct dp *dp, struct traced *t, const struct endpoint *near,
 			       near->id);
 	r = port_choose(dp, t, near, far, from, err);
 	if (!r)
-		r = ring_open(dp, 1u << CLITE_EVENT_DROP, false, RING_BYTES, on_record, &l, &ring,
-			      err);
+		r = ring_open(dp, &opts, on_record, &l, &ring, err);
 	if (r)
 		return r;
 	r = run(dp, t, near, from, ring, &result, err);

@@ -134,13 +134,27 @@ void dp_delete_batch(struct dp *dp, enum dp_map map, const void *keys, size_t n)
 
 #define WALK_BATCH 256u
 
-int dp_walk(struct dp *dp, enum dp_map map, int (*cb)(const void *key, const void *value, void *data),
-	    void *data)
+/* How much of a hash lies before the bucket where the next batch begins. The kernel says
+ * "opaque", but has always given the bucket's number; 1: it is not, so go on to the end. */
+static double share_seen(const struct bpf_map_info *info, const __u32 *token)
+{
+	uint64_t buckets = 1;
+
+	while (buckets < info->max_entries)
+		buckets *= 2;
+	return *token && *token <= buckets ? (double)*token / buckets : 1;
+}
+
+/* ret_share, limit: see dp_sample(). */
+static int walk(struct dp *dp, enum dp_map map,
+		int (*cb)(const void *key, const void *value, void *data), void *data,
+		uint64_t limit, double *ret_share)
 {
 	_cleanup_free_ char *keys = NULL, *values = NULL;
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info), want = WALK_BATCH, value_size;
 	__u32 token[2][8] = {}; /* where the next batch begins: opaque */
+	uint64_t seen = 0;
 	bool first = true;
 	int turn = 0;
 
@@ -175,14 +189,31 @@ int dp_walk(struct dp *dp, enum dp_map map, int (*cb)(const void *key, const voi
 			if (ret < 0)
 				return ret;
 		}
-		if (code == ENOENT)
+		*ret_share = code == ENOENT ? 1 : share_seen(&info, token[!turn]);
+		seen += n;
+		if (code == ENOENT || (seen >= limit && *ret_share < 1))
 			return 0;
 		first = false;
 		turn = !turn;
 	}
 }
 
-/* What the kernel accounts for a map, from the fdinfo of its descriptor. */
+int dp_walk(struct dp *dp, enum dp_map map,
+	    int (*cb)(const void *key, const void *value, void *data), void *data)
+{
+	double all;
+
+	return walk(dp, map, cb, data, UINT64_MAX, &all);
+}
+
+int dp_sample(struct dp *dp, enum dp_map map, uint64_t n,
+	      int (*cb)(const void *key, const void *value, void *data), void *data,
+	      double *ret_share)
+{
+	return walk(dp, map, cb, data, n, ret_share);
+}
+
+/* What the kernel accounts for a map or program, from the fdinfo of its descriptor. */
 static uint64_t fd_bytes(int fd)
 {
 	char path[64], line[256];
@@ -209,6 +240,19 @@ uint64_t dp_map_bytes(struct dp *dp)
 	for (int i = 0; i < MAP_COUNT_; i++)
 		if (i < MAP_ALWAYS_ || dp_map_find(dp, i))
 			sum += fd_bytes(dp->map_fd[i]);
+	return sum;
+}
+
+uint64_t dp_prog_bytes(struct dp *dp)
+{
+	uint64_t sum = 0;
+
+	/* Others may have loaded what was not there when this process opened the instance. */
+	dp_object_find(dp, PROG_SOCK_FIRST, PROG_SOCK_LAST);
+	dp_object_find(dp, PROG_FROM_XDP, PROG_FROM_XDP);
+	for (int i = 0; i < PROG_COUNT_; i++)
+		if (dp->prog_fd[i] >= 0)
+			sum += fd_bytes(dp->prog_fd[i]);
 	return sum;
 }
 

@@ -24,7 +24,7 @@ static int map_share(struct dp *dp, struct bpf_map *map)
 	if (bpf_map__is_internal(map))
 		return 0; /* .rodata and the like: each object's own */
 	/* Memory of one call, which no two objects share. */
-	if (!strcmp(bpf_map__name(map), "scratch"))
+	if (!strcmp(bpf_map__name(map), "scratch") || !strcmp(bpf_map__name(map), "capture"))
 		return 0;
 	if (i < 0)
 		return i;

@@ -1,17 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <sys/mman.h>
 
 #include "datapath/ring.h"
 
+/* The kernel's ring as it is mapped: a page with the position up to which the owner has
+ * read, a page with the one up to which the kernel has written, and then the bytes, twice,
+ * so that no record is in two pieces. */
 struct ring {
 	struct dp *dp;
+	struct dp_slot *place;
 	uint32_t slot;
 	bool every;
 	uint64_t lost_before; /* what the counter said when the slot was taken */
 	int map_fd;
-	struct ring_buffer *rb;
+	uint32_t bytes;
+	uint64_t *consumed;
+	const uint8_t *produced;
+	uint64_t position; /* read up to there; consumed may be behind */
+	ring_cb cb;
+	void *data;
 };
+
+/* ---- slots ---------------------------------------------------------------------- */
 
 static bool slot_live(struct dp *dp, uint32_t i)
 {
@@ -47,67 +59,89 @@ static uint64_t lost_now(struct ring *r)
 }
 
 /* The ring is in its place before anything is written to it. */
-static int slot_fill(struct ring *r, uint32_t types, struct errtext *err)
+static int slot_fill(struct ring *r, const struct ring_opts *o, struct errtext *err)
 {
-	struct dp_slot *s = &r->dp->control->slot[r->slot];
 	uint32_t fd = r->map_fd;
 	int ret = dp_update(r->dp, MAP_RINGS, &r->slot, &fd, err);
 
 	if (ret)
 		return ret;
 	r->lost_before = lost_now(r);
-	s->types = types;
-	s->aggregation = r->every ? DP_AGG_NONE : DP_AGG_MEDIUM;
-	s->pid = getpid();
+	r->place->types = o->types;
+	r->place->aggregation = o->every ? DP_AGG_NONE : DP_AGG_MEDIUM;
+	r->place->capture = o->capture;
+	r->place->pid = getpid();
 	ring_renew(r);
 	return 0;
 }
 
-int ring_open(struct dp *dp, uint32_t types, bool every, uint32_t bytes,
-	      int (*cb)(void *data, void *record, size_t len), void *data, struct ring **ret,
+/* ---- open, close ---------------------------------------------------------------- */
+
+static size_t written_size(const struct ring *r)
+{
+	return (size_t)getpagesize() + 2 * (size_t)r->bytes;
+}
+
+static int ring_map(struct ring *r, struct errtext *err)
+{
+	size_t page = (size_t)getpagesize();
+
+	r->map_fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "clite_ring", 0, 0, r->bytes, NULL);
+	if (r->map_fd < 0)
+		return err_set(err, errno, "cannot make a ring of %u bytes: %s", r->bytes,
+			       strerror(errno));
+	r->consumed = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, r->map_fd, 0);
+	if (r->consumed != MAP_FAILED)
+		r->produced = mmap(NULL, written_size(r), PROT_READ, MAP_SHARED, r->map_fd,
+				   (off_t)page);
+	if (r->consumed == MAP_FAILED || r->produced == MAP_FAILED)
+		return err_set(err, errno, "cannot map a ring of %u bytes: %s", r->bytes,
+			       strerror(errno));
+	return 0;
+}
+
+static void ring_free(struct ring *r)
+{
+	if (r->consumed && r->consumed != MAP_FAILED)
+		munmap(r->consumed, (size_t)getpagesize());
+	if (r->produced && r->produced != MAP_FAILED)
+		munmap((void *)r->produced, written_size(r));
+	closep(&r->map_fd);
+	free(r);
+}
+
+int ring_open(struct dp *dp, const struct ring_opts *o, ring_cb cb, void *data, struct ring **ret,
 	      struct errtext *err)
 {
 	struct ring *r = calloc(1, sizeof(*r));
-	int slot, code;
+	int code, slot;
 
 	if (!r)
 		return -ENOMEM;
-	*r = (struct ring){ .dp = dp, .every = every, .map_fd = -1 };
-	code = dp_lock(dp, err);
+	/* Only traces are of every packet: nobody pays for who does not want them. */
+	*r = (struct ring){ .dp = dp, .bytes = o->bytes, .map_fd = -1, .cb = cb, .data = data,
+			    .every = o->every && o->types & 1u << DP_EV_TRACE };
+	code = ring_map(r, err);
+	if (!code)
+		code = dp_lock(dp, err);
 	if (code) {
-		free(r);
+		ring_free(r);
 		return code;
 	}
 	slot = slot_take(dp, err);
-	if (slot < 0) {
-		dp_unlock(dp);
-		free(r);
-		return slot;
+	if (slot >= 0) {
+		r->slot = (uint32_t)slot;
+		r->place = &dp->control->slot[slot];
+		__atomic_store_n(&r->place->wake, DP_WAKE_NOT, __ATOMIC_RELAXED);
+		code = slot_fill(r, o, err);
+	} else {
+		code = slot;
 	}
-	r->slot = slot;
-	r->map_fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "clite_ring", 0, 0, bytes, NULL);
-	if (r->map_fd < 0) {
-		code = err_set(err, errno, "cannot make a ring of %u bytes: %s", bytes,
-			       strerror(errno));
-		goto fail;
-	}
-	r->rb = ring_buffer__new(r->map_fd, cb, data, NULL);
-	if (!r->rb) {
-		code = err_set(err, errno, "cannot map a ring of %u bytes: %s", bytes,
-			       strerror(errno));
-		goto fail;
-	}
-	code = slot_fill(r, types, err);
+	dp_unlock(dp);
 	if (code)
-		goto fail;
-	dp_unlock(dp);
-	*ret = r;
-	return 0;
-fail:
-	dp_unlock(dp);
-	ring_buffer__free(r->rb);
-	closep(&r->map_fd);
-	free(r);
+		ring_free(r);
+	else
+		*ret = r;
 	return code;
 }
 
@@ -121,28 +155,16 @@ struct ring *ring_close(struct ring *r)
 	__atomic_and_fetch(&ctl->every, ~(1u << r->slot), __ATOMIC_RELEASE);
 	__atomic_and_fetch(&ctl->slots, ~(1u << r->slot), __ATOMIC_RELEASE);
 	dp_delete(r->dp, MAP_RINGS, &r->slot);
-	__atomic_store_n(&ctl->slot[r->slot].lease, 0, __ATOMIC_RELEASE);
-	ring_buffer__free(r->rb);
-	closep(&r->map_fd);
-	free(r);
+	__atomic_store_n(&r->place->lease, 0, __ATOMIC_RELEASE);
+	ring_free(r);
 	return NULL;
-}
-
-int ring_fd(struct ring *r)
-{
-	return ring_buffer__epoll_fd(r->rb);
-}
-
-int ring_consume(struct ring *r)
-{
-	return ring_buffer__consume(r->rb);
 }
 
 void ring_renew(struct ring *r)
 {
 	struct dp_control *ctl = r->dp->control;
 
-	__atomic_store_n(&ctl->slot[r->slot].lease,
+	__atomic_store_n(&r->place->lease,
 			 dp_jiffies(r->dp) + (uint64_t)RING_LEASE * r->dp->hz, __ATOMIC_RELEASE);
 	__atomic_or_fetch(&ctl->slots, 1u << r->slot, __ATOMIC_RELEASE);
 	if (r->every)
@@ -152,4 +174,77 @@ void ring_renew(struct ring *r)
 uint64_t ring_lost(struct ring *r)
 {
 	return lost_now(r) - r->lost_before;
+}
+
+/* ---- reading -------------------------------------------------------------------- */
+
+int ring_fd(struct ring *r)
+{
+	return r->map_fd;
+}
+
+static uint64_t produced(const struct ring *r)
+{
+	return __atomic_load_n((const uint64_t *)r->produced, __ATOMIC_ACQUIRE);
+}
+
+/* What was read is room again. */
+static void give_back(struct ring *r)
+{
+	__atomic_store_n(r->consumed, r->position, __ATOMIC_RELEASE);
+}
+
+/* Take one record: 0, cb's negative return, or 1: it is still being written. */
+static int take(struct ring *r, uint64_t end)
+{
+	const uint8_t *at = r->produced + getpagesize() + (r->position & (r->bytes - 1));
+	uint32_t head = __atomic_load_n((const uint32_t *)at, __ATOMIC_ACQUIRE);
+	uint32_t len = head & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+	uint64_t next = r->position + ((len + BPF_RINGBUF_HDR_SZ + 7) & ~7u);
+
+	if (head & BPF_RINGBUF_BUSY_BIT)
+		return 1;
+	/* The kernel writes no such thing: there is no telling where the next one begins. */
+	if (len > r->bytes || next > end) {
+		r->position = end;
+		return 0;
+	}
+	r->position = next;
+	if (head & BPF_RINGBUF_DISCARD_BIT)
+		return 0;
+	return r->cb(r->data, at + BPF_RINGBUF_HDR_SZ, len);
+}
+
+int ring_consume(struct ring *r)
+{
+	/* The line that consumed lies in is the producers', too: it is not written for
+	 * each record. */
+	uint64_t step = r->bytes / 8, given = r->position, first = r->position, end;
+	int ret = 0;
+
+	/* Who writes as fast as this reads cannot keep it here. */
+	while (!ret && r->position - first < r->bytes && r->position != (end = produced(r))) {
+		while (!ret && r->position != end) {
+			ret = take(r, end);
+			if (r->position - given >= step) {
+				give_back(r);
+				given = r->position;
+			}
+		}
+	}
+	give_back(r);
+	return ret < 0 ? ret : 0;
+}
+
+bool ring_wait(struct ring *r, uint32_t bytes)
+{
+	__atomic_store_n(&r->place->wake, r->position + bytes, __ATOMIC_RELAXED);
+	/* Ask, then look: the datapath writes, then sees whether it was asked. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return produced(r) - r->position <= bytes;
+}
+
+void ring_wait_not(struct ring *r)
+{
+	__atomic_store_n(&r->place->wake, DP_WAKE_NOT, __ATOMIC_RELAXED);
 }

@@ -6,14 +6,27 @@
 
 struct ring;
 
-/* cb: as libbpf's: a negative return stops, and the record counts as taken. */
-int ring_open(struct dp *dp, uint32_t types, bool every, uint32_t bytes,
-	      int (*cb)(void *data, void *record, size_t len), void *data, struct ring **ret,
-	      struct errtext *err);
+struct ring_opts {
+	uint32_t types;	  /* bits 1 << DP_EV_* */
+	uint32_t bytes;	  /* a power of two and a multiple of the page size */
+	uint32_t capture; /* bytes of the packet behind each record */
+	bool every;	  /* every packet, not only what is due */
+};
+
+/* A record, aligned to 8 bytes, which does not change during the call. A negative return
+ * stops, and the record counts as taken. */
+typedef int (*ring_cb)(void *data, const void *record, size_t len);
+
+int ring_open(struct dp *dp, const struct ring_opts *opts, ring_cb cb, void *data,
+	      struct ring **ret, struct errtext *err);
 struct ring *ring_close(struct ring *r); /* returns NULL */
-int ring_fd(struct ring *r);		 /* for epoll */
-/* Call cb for what is there: a count, or cb's negative return. */
+int ring_fd(struct ring *r); /* for epoll, edge triggered: it does not know who was woken */
+/* Call cb for what is there, at most a ring full: 0, or cb's negative return. */
 int ring_consume(struct ring *r);
+/* Be woken when there are more than so many bytes to read. false: there are already, and no
+ * wake comes. */
+bool ring_wait(struct ring *r, uint32_t bytes);
+void ring_wait_not(struct ring *r);
 /* Go on being a subscriber; to be called every few seconds. */
 void ring_renew(struct ring *r);
 uint64_t ring_lost(struct ring *r);

@@ -12,19 +12,18 @@
 
 /* ---- is it a record? ------------------------------------------------------ */
 
-static bool is_zero(const void *data, size_t len)
+static bool is_zero(const union dp_ip *ip)
 {
-	const uint8_t *b = data;
-
-	for (size_t i = 0; i < len; i++)
-		if (b[i])
-			return false;
-	return true;
+	return !(ip->w[0] | ip->w[1] | ip->w[2] | ip->w[3]);
 }
 
-static bool addr_valid(const struct dp_event_rec *r, const union dp_ip *ip)
+/* Behind an IPv4 address there is nothing. */
+static bool addrs_valid(const struct dp_event_rec *r)
 {
-	return r->flags & DP_EVF_IPV6 || is_zero(ip->b + 4, sizeof(ip->b) - 4);
+	const union dp_ip *s = &r->saddr, *d = &r->daddr, *o = &r->orig_addr;
+
+	return r->flags & DP_EVF_IPV6 || !(s->w[1] | s->w[2] | s->w[3] | d->w[1] | d->w[2] |
+					   d->w[3] | o->w[1] | o->w[2] | o->w[3]);
 }
 
 static bool flags_valid(const struct dp_event_rec *r)
@@ -38,7 +37,7 @@ static bool flags_valid(const struct dp_event_rec *r)
 	/* Only what has ports is translated, and never from nothing. */
 	if (r->flags & DP_EVF_XLATED)
 		return r->flags & DP_EVF_L4 && r->orig_port;
-	return !r->orig_port && is_zero(&r->orig_addr, sizeof(r->orig_addr));
+	return !r->orig_port && is_zero(&r->orig_addr);
 }
 
 static bool verdict_valid(uint8_t v)
@@ -69,8 +68,7 @@ static bool type_valid(const struct dp_event_rec *r)
 static bool record_valid(const struct dp_event_rec *r)
 {
 	return type_valid(r) && flags_valid(r) && r->dir <= CLITE_EGRESS &&
-	       is_zero(r->pad, sizeof(r->pad)) && addr_valid(r, &r->saddr) &&
-	       addr_valid(r, &r->daddr) && addr_valid(r, &r->orig_addr);
+	       !(r->pad[0] | r->pad[1] | r->pad[2]) && addrs_valid(r);
 }
 
 /* ---- decoding -------------------------------------------------------------- */
@@ -139,45 +137,47 @@ static void decode_l4(const struct dp_event_rec *r, struct clite_event *e)
 
 int event_decode(const void *record, size_t len, uint64_t boot_to_real, struct clite_event *ret)
 {
-	struct dp_event_rec r;
+	const struct dp_event_rec *r = record;
 
 	_Static_assert(CLITE_EVENT_DROP == DP_EV_DROP && CLITE_EVENT_TRACE == DP_EV_TRACE &&
 			       CLITE_EVENT_POLICY_VERDICT == DP_EV_VERDICT,
 		       "both are Cilium's numbers");
 
-	if (len != sizeof(r))
+	if (len < sizeof(*r) || len - sizeof(*r) > DP_CAPTURE_MAX || !record_valid(r))
 		return -EBADMSG;
-	/* a copy: the ring may change under our eyes, and need not be aligned */
-	memcpy(&r, record, sizeof(r));
-	if (!record_valid(&r))
+	/* what is behind the record are bytes of the packet: no more than it has */
+	if (len - sizeof(*r) > r->len)
 		return -EBADMSG;
 
 	*ret = (struct clite_event){
 		.sz = sizeof(*ret),
-		.time = r.time + boot_to_real,
-		.type = r.type,
-		.direction = r.dir,
-		.is_reply = r.flags & DP_EVF_REPLY_KNOWN ? !!(r.flags & DP_EVF_REPLY) : 2,
-		.family = r.flags & DP_EVF_IPV6 ? 6 : 4,
-		.protocol = r.proto,
-		.service_port = ntohs(r.orig_port),
-		.source_endpoint = r.src_ep,
-		.destination_endpoint = r.dst_ep,
-		.source_identity = r.src_identity,
-		.destination_identity = r.dst_identity,
-		.egress_rule = r.egress_rule,
-		.ingress_rule = r.ingress_rule,
-		.ifindex = r.ifindex,
-		.length = r.len,
+		.time = r->time + boot_to_real,
+		.type = r->type,
+		.direction = r->dir,
+		.is_reply = r->flags & DP_EVF_REPLY_KNOWN ? !!(r->flags & DP_EVF_REPLY) : 2,
+		.family = r->flags & DP_EVF_IPV6 ? 6 : 4,
+		.protocol = r->proto,
+		.service_port = ntohs(r->orig_port),
+		.source_endpoint = r->src_ep,
+		.destination_endpoint = r->dst_ep,
+		.source_identity = r->src_identity,
+		.destination_identity = r->dst_identity,
+		.egress_rule = r->egress_rule,
+		.ingress_rule = r->ingress_rule,
+		.ifindex = r->ifindex,
+		.length = r->len,
 		.source_file = "",
-		.packets = r.packets,
-		.bytes = r.bytes,
+		.packets = r->packets,
+		.bytes = r->bytes,
+		.packet_bytes = (uint32_t)(len - sizeof(*r)),
 	};
-	memcpy(ret->source, r.saddr.b, sizeof(ret->source));
-	memcpy(ret->destination, r.daddr.b, sizeof(ret->destination));
-	memcpy(ret->original, r.orig_addr.b, sizeof(ret->original));
-	decode_type(&r, ret);
-	decode_l4(&r, ret);
+	if (ret->packet_bytes)
+		ret->packet = (const uint8_t *)(r + 1);
+	memcpy(ret->source, r->saddr.b, sizeof(ret->source));
+	memcpy(ret->destination, r->daddr.b, sizeof(ret->destination));
+	memcpy(ret->original, r->orig_addr.b, sizeof(ret->original));
+	decode_type(r, ret);
+	decode_l4(r, ret);
 	return 0;
 }
 

@@ -23,6 +23,7 @@ struct event_names {
 	const char *node_name;
 };
 
-/* boot_to_real: ns to add to CLOCK_BOOTTIME for CLOCK_REALTIME. -EBADMSG for a
- * record that is none (wrong length, unknown type): rings are not trusted. */
+/* record: aligned to 8 bytes; behind it the packet's first bytes, if they were captured, which
+ * the event points to. boot_to_real: ns to add to CLOCK_BOOTTIME for CLOCK_REALTIME. -EBADMSG
+ * for a record that is none (wrong length, unknown type): rings are not trusted. */
 int event_decode(const void *record, size_t len, uint64_t boot_to_real, struct clite_event *ret);

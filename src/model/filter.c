@@ -48,7 +48,7 @@ struct room {
 	bool names;
 };
 
-static size_t form_size(enum filter_form form)
+size_t filter_form_size(enum filter_form form)
 {
 	static const size_t sizes[] = {
 		[FORM_TEXT] = sizeof(const char *),
@@ -98,7 +98,7 @@ static int room_take(struct room *room, const struct filter_field *field, const 
 static int test_read(struct filter_test *t, const struct filter_field *field, const void *values,
 		     size_t n, struct room *room, struct errtext *err)
 {
-	size_t size = form_size(field->form);
+	size_t size = filter_form_size(field->form);
 	int r = 0;
 
 	if (n > FILTER_VALUES_MAX)
@@ -203,6 +203,7 @@ int filters_add(struct filters *fs, uint32_t list, const struct clite_flow_filte
 	return 0;
 }
 
+#ifndef HAVE_YAML
 int filters_add_json(struct filters *fs, uint32_t list, const char *json, struct errtext *err)
 {
 	(void)fs;
@@ -212,6 +213,7 @@ int filters_add_json(struct filters *fs, uint32_t list, const char *json, struct
 		       "the library was built without libyaml, which "
 		       "reads JSON: use clite_filters_add()");
 }
+#endif
 
 /* ---- asking ------------------------------------------------------------------------ */
 

@@ -28,6 +28,10 @@ int regex_check(const char *text, struct errtext *err);
 
 /* ---- fields ------------------------------------------------------------------------ */
 
+enum filter_form { FORM_TEXT, FORM_NUMBER, FORM_LONG, FORM_EVENT_TYPE, FORM_WORKLOAD };
+/* Bytes of a value of a form in struct clite_flow_filter. */
+size_t filter_form_size(enum filter_form form);
+
 /* A value, as it is compared; a field uses some of these. */
 struct filter_value {
 	uint64_t number;
@@ -54,8 +58,6 @@ enum filter_protocol {
 	FILTER_HTTP,
 	FILTER_KAFKA,
 };
-
-enum filter_form { FORM_TEXT, FORM_NUMBER, FORM_LONG, FORM_EVENT_TYPE, FORM_WORKLOAD };
 
 struct filter_field {
 	const char *name; /* in flow.proto */

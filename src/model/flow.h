@@ -31,6 +31,9 @@ bool flow_valid(const struct clite_flow *f);
 /* One line, as hubble observe -o compact; then, where a rule decided,
  * " rule=POLICY DIRECTION[INDEX] FILE:LINE". */
 void flow_text(const struct clite_flow *f, struct buf *out);
+/* The same of a packet in a capture, which tells its time and flags itself: "Policy denied
+ * DROPPED reason=133 at policy.h:88: default/red:4000 (ID:256) -> blue:80 (ID:257)". */
+void flow_comment(const struct clite_flow *f, struct buf *out);
 /* {"flow":{...},"node_name":"...","time":"..."}, as hubble observe -o json. */
 void flow_json(const struct clite_flow *f, struct buf *out);
 

@@ -214,3 +214,31 @@ void flow_text(const struct clite_flow *f, struct buf *out)
 	put_rule(f, CLITE_EGRESS, rules.egress, out);
 	put_rule(f, CLITE_INGRESS, rules.ingress, out);
 }
+
+/* "at policy.h:88", of the datapath. */
+static void put_drop(const struct clite_event *e, struct buf *out)
+{
+	buf_printf(out, " reason=%u", e->drop_reason);
+	if (e->source_file && *e->source_file) {
+		buf_puts(out, " at ");
+		put_clean(out, e->source_file);
+		buf_printf(out, ":%u", e->source_line);
+	}
+}
+
+void flow_comment(const struct clite_flow *f, struct buf *out)
+{
+	struct event_rules rules = event_rules(f->event);
+
+	put_type(f->event, out);
+	buf_printf(out, " %s", verdict_text(f->event));
+	if (f->event->type == CLITE_EVENT_DROP)
+		put_drop(f->event, out);
+	put_service(f, out);
+	put_rule(f, CLITE_EGRESS, rules.egress, out);
+	put_rule(f, CLITE_INGRESS, rules.ingress, out);
+	buf_puts(out, ": ");
+	put_side(f, true, out);
+	buf_puts(out, " -> ");
+	put_side(f, false, out);
+}

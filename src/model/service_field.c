@@ -228,6 +228,20 @@ int service_meta(const struct reader *r, struct service_document *d, const struc
 	return res;
 }
 
+int service_named_meta(const struct reader *r, struct service_document *d,
+		       const struct ynode *object, const struct ynode *n, const struct path *up,
+		       struct service_meta *m)
+{
+	int res;
+
+	if (!n)
+		return doc_fail(r, object->line, up, CLITE_EDOCUMENT, "needs metadata with a name");
+	res = service_meta(r, d, n, up, m);
+	if (res >= 0 && !m->name)
+		return doc_fail(r, m->line, &m->path, CLITE_EDOCUMENT, "needs a name");
+	return res;
+}
+
 int service_meta_value(const struct reader *r, const struct ynode *map, const struct path *up,
 		       const char *key, const char **ret)
 {

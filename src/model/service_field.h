@@ -47,6 +47,10 @@ struct service_meta {
 /* m is used where it is: its paths point to each other. */
 int service_meta(const struct reader *r, struct service_document *d, const struct ynode *n,
 		 const struct path *up, struct service_meta *m);
+/* The same of an object that must have it, with a name. */
+int service_named_meta(const struct reader *r, struct service_document *d,
+		       const struct ynode *object, const struct ynode *n, const struct path *up,
+		       struct service_meta *m);
 /* A label or an annotation; *ret is NULL if it is not there. */
 int service_meta_value(const struct reader *r, const struct ynode *map, const struct path *up,
 		       const char *key, const char **ret);

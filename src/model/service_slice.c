@@ -437,12 +437,8 @@ int service_endpoints_read(const struct reader *r, struct service_document *d,
 
 	if (res < 0)
 		return res;
-	if (!got[METADATA])
-		return doc_fail(r, root->line, p, CLITE_EDOCUMENT, "needs metadata with a name");
-	res = service_meta(r, d, got[METADATA], p, &m);
+	res = service_named_meta(r, d, root, got[METADATA], p, &m);
 	if (res < 0)
 		return res;
-	if (!m.name)
-		return doc_fail(r, m.line, &m.path, CLITE_EDOCUMENT, "needs a name");
 	return got[SUBSETS] ? read_subsets(r, d, got[SUBSETS], p, &m) : 0;
 }

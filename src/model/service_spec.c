@@ -674,13 +674,9 @@ int service_read(const struct reader *r, struct service_document *d, const struc
 
 	if (res < 0)
 		return res;
-	if (!got[METADATA])
-		return doc_fail(r, root->line, p, CLITE_EDOCUMENT, "needs metadata with a name");
-	res = service_meta(r, d, got[METADATA], p, &m);
+	res = service_named_meta(r, d, root, got[METADATA], p, &m);
 	if (res < 0)
 		return res;
-	if (!m.name)
-		return doc_fail(r, m.line, &m.path, CLITE_EDOCUMENT, "needs a name");
 	if (!got[SPEC])
 		return doc_fail(r, root->line, p, CLITE_EDOCUMENT, "needs a spec");
 	if (!array_grow(&o->services, &o->services_cap, o->nservices))

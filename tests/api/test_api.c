@@ -49,6 +49,7 @@ CALLBACK(on_event, clite_event)
 CALLBACK(on_feature, clite_feature)
 CALLBACK(on_identity, clite_identity_info)
 CALLBACK(on_ipcache, clite_ipcache_info)
+CALLBACK(on_metric, clite_metric)
 CALLBACK(on_policy, clite_policy_info)
 CALLBACK(on_policy_entry, clite_policy_entry)
 CALLBACK(on_service, clite_service_info)
@@ -114,6 +115,7 @@ static const char document[] =
 
 CALL_RET(call_status, const struct clite_status *, UNTOUCHED, clite_status(ctx, &ret))
 CALL(call_counter_list, clite_counter_list(ctx, on_counter, NULL))
+CALL(call_metric_list, clite_metric_list(ctx, on_metric, NULL))
 CALL(call_fd, clite_fd(ctx))
 CALL(call_dispatch, clite_dispatch(ctx, 0))
 CALL(call_device_attach, clite_device_attach(ctx, "lo"))
@@ -185,6 +187,7 @@ static const struct {
 	}
 	ROW(status),
 	ROW(counter_list),
+	ROW(metric_list),
 	ROW(dispatch),
 	ROW(device_attach),
 	ROW(device_attach_opts),
@@ -556,6 +559,7 @@ START_TEST(null_arguments)
 
 	ck_assert_int_eq(clite_status(ctx, NULL), -EINVAL);
 	ck_assert_int_eq(clite_counter_list(ctx, NULL, NULL), -EINVAL);
+	ck_assert_int_eq(clite_metric_list(ctx, NULL, NULL), -EINVAL);
 	ck_assert_int_eq(clite_device_attach(ctx, NULL), -EINVAL);
 	ck_assert_int_eq(clite_device_attach_opts(ctx, NULL, NULL), -EINVAL);
 	ck_assert_int_eq(clite_device_detach(ctx, NULL), -EINVAL);
@@ -1542,9 +1546,12 @@ START_TEST(subscribe_arguments)
 	opts->types = 1u << 30;
 	REFUSED;
 	opts->types = 0;
-	opts->reserved = 1;
+	opts->capture_bytes = 16385;
 	REFUSED;
-	opts->reserved = 0;
+	opts->capture_bytes = 1500;
+	opts->ring_bytes = 4096;
+	REFUSED;
+	opts->ring_bytes = 8192;
 #undef REFUSED
 	ck_assert_ptr_eq(sub, UNTOUCHED);
 	ck_assert_int_eq(destroyed, 0);

@@ -168,6 +168,25 @@ static void check_decoded(const struct clite_event *e)
 	check((e->verdict == CLITE_VERDICT_DROPPED) == (e->drop_reason != 0), "drop_reason");
 }
 
+/* Records lie aligned in the ring. */
+static void check_record(const uint8_t *data, size_t size, struct fuzz_names *names)
+{
+	_cleanup_free_ uint64_t *record = calloc(1, size + sizeof(*record));
+	struct clite_event e;
+
+	check(record, "no memory");
+	memcpy(record, data, size);
+	if (event_decode(record, size, 1, &e))
+		return;
+	check_decoded(&e);
+	check(e.packet_bytes == size - sizeof(struct dp_event_rec) && e.packet_bytes <= e.length,
+	      "bytes of the packet");
+	check(!e.packet_bytes == !e.packet, "a packet without bytes");
+	check(!e.packet || !memcmp(e.packet, data + size - e.packet_bytes, e.packet_bytes),
+	      "other bytes");
+	check_written(&e, names);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const size_t len = sizeof(struct dp_event_rec);
@@ -175,24 +194,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_names names = {};
 	struct clite_event e;
 
-	/* what follows the record is the name of everything */
+	/* what follows the record is the name of everything, and the packet */
 	text = size > len ? strndup((const char *)data + len, size - len) : strdup("a/b");
 	check(text, "no memory");
 	names.text = text;
 	names.labels[0] = names.labels[1] = text;
 
-	if (size != len)
-		check(event_decode(data, size, 0, &e) == -EBADMSG, "a record of any length");
+	check_record(data, size, &names);
 	if (size < len)
 		return 0;
-	if (event_decode(data, len, 1, &e) == 0) {
-		check_decoded(&e);
-		check_written(&e, &names);
-	}
+	check_record(data, len, &names);
 
 	memset(&e, 0, sizeof(e));
 	memcpy(&e, data, size < sizeof(e) ? size : sizeof(e));
 	e.sz = sizeof(e);
+	e.packet = NULL;
+	e.packet_bytes = 0;
 	e.source_file = size & 1 ? text : NULL;
 	check_written(&e, &names);
 	return 0;

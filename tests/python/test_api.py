@@ -201,7 +201,8 @@ class ContextTest(RootTestCase):
         """Every strict call."""
         return [
             ctx.status, ctx.destroy, ctx.fileno, ctx.dispatch, ctx.wait, ctx.transaction, ctx.events,
-            lambda: ctx.name, lambda: ctx.counters, lambda: ctx.subscribe(print),
+            lambda: ctx.name, lambda: ctx.counters, ctx.metrics, ctx.metrics_text,
+            lambda: ctx.subscribe(print),
             lambda: ctx.attach_device("lo"), lambda: ctx.detach_device("lo"),
             lambda: ctx.cgroups.attach("/"), lambda: ctx.cgroups.detach("/"), ctx.cgroups.list,
             lambda: ctx.prog_fd("from_endpoint"), lambda: ctx.map_fd("flow4"),

@@ -78,7 +78,7 @@ class HeadersTest(unittest.TestCase):
             "ConntrackFlags": "CLITE_CT_", "EventType": "CLITE_EVENT_",
             "Verdict": "CLITE_VERDICT_", "WarningCode": "CLITE_WARNING_",
             "Enforcement": "CLITE_ENFORCE_", "Way": "CLITE_WAY_",
-            "Aggregation": "CLITE_AGGREGATE_"}
+            "Aggregation": "CLITE_AGGREGATE_", "MetricType": "CLITE_METRIC_"}
         named = set()
         for enumeration, prefix in prefixes.items():
             for name, member in getattr(enums, enumeration).__members__.items():

@@ -438,6 +438,20 @@ check "bpf ipcache list" heading "IP PREFIX/ADDRESS IDENTITY" bpf ipcache list
 check "bpf ipcache list, JSON" json '"10.77.0.1/32" in str(d)' True bpf ipcache list
 check "bpf metrics list" status 0 clite bpf metrics list
 check "bpf metrics list, JSON" json 'sum(m["packets"] for m in d) > 0' True bpf metrics list
+check "metrics list" heading "METRIC LABELS VALUE" metrics list
+check "metrics list: a value" shows '^cilium_endpoint +2$' metrics list
+check "metrics list: a pattern" shows '^cilium_lite_services +1$' metrics list -p '^cilium_lite_(serv|dev)ices$'
+check "metrics list: nothing else" prints 3 grep -c . "$tmp/out"
+check "metrics list: labels" shows '^cilium_policy_endpoint_enforcement_status +enforcement="ingress" +1$' metrics list
+check "metrics list: a bad pattern" says 2 "'(' is no regular expression" clite metrics list -p '('
+check "metrics list, JSON" json '[(m["labels"], m["type"], m["value"] > 0) for m in d]' \
+	"[({'direction': 'INGRESS'}, 'counter', True), ({'direction': 'EGRESS'}, 'counter', True)]" \
+	metrics list -p cilium_forward_count
+check "metrics list --prometheus" shows '^# TYPE cilium_forward_count_total counter$' metrics list --prometheus
+check "metrics list --prometheus, JSON" says 2 "which?" clite -o json metrics list --prometheus
+if command -v promtool >/dev/null; then
+	check "metrics list --prometheus: promtool" prints "" promtool check metrics < <(clite metrics list --prometheus)
+fi
 check "bpf ct flush" status 0 clite bpf ct flush
 check "and nothing is left" json 'd' "[]" bpf ct list
 

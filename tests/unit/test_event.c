@@ -891,20 +891,39 @@ START_TEST(wrong_length_is_refused)
 	struct dp_event_rec r[2] = { good(DP_EV_TRACE), good(DP_EV_TRACE) };
 	struct clite_event e;
 
+	r[0].len = 0; /* and so there are no bytes of the packet */
 	for (size_t n = 0; n <= sizeof(r); n++)
 		ck_assert_int_eq(event_decode(r, n, 0, &e), n == sizeof(r[0]) ? 0 : -EBADMSG);
 }
 END_TEST
 
-START_TEST(records_need_no_alignment)
+START_TEST(bytes_of_the_packet)
 {
-	struct dp_event_rec r = good(DP_EV_TRACE);
-	uint8_t bytes[sizeof(r) + 1];
+	struct {
+		struct dp_event_rec rec;
+		uint8_t packet[DP_CAPTURE_MAX + 8];
+	} *r = calloc(1, sizeof(*r));
+	const size_t len = sizeof(r->rec);
 	struct clite_event e;
 
-	memcpy(bytes + 1, &r, sizeof(r));
-	ck_assert_int_eq(event_decode(bytes + 1, sizeof(r), 0, &e), 0);
-	ck_assert_uint_eq(e.destination_port, 2);
+	ck_assert_ptr_nonnull(r);
+	r->rec = good(DP_EV_TRACE);
+	r->rec.len = 60;
+	ck_assert_int_eq(event_decode(r, len, 0, &e), 0);
+	ck_assert_ptr_null(e.packet);
+	ck_assert_uint_eq(e.packet_bytes, 0);
+	ck_assert_int_eq(event_decode(r, len + 1, 0, &e), 0);
+	ck_assert_uint_eq(e.packet_bytes, 1);
+	ck_assert_int_eq(event_decode(r, len + 60, 0, &e), 0);
+	ck_assert_ptr_eq(e.packet, r->packet);
+	ck_assert_uint_eq(e.packet_bytes, 60);
+	/* more than it has, more than anybody asks for */
+	ck_assert_int_eq(event_decode(r, len + 61, 0, &e), -EBADMSG);
+	r->rec.len = 65535;
+	ck_assert_int_eq(event_decode(r, len + DP_CAPTURE_MAX, 0, &e), 0);
+	ck_assert_int_eq(event_decode(r, len + DP_CAPTURE_MAX + 1, 0, &e), -EBADMSG);
+	ck_assert_int_eq(event_decode(r, SIZE_MAX, 0, &e), -EBADMSG);
+	free(r);
 }
 END_TEST
 
@@ -1184,7 +1203,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, what_is_no_record_is_refused, 0, ARRAY_SIZE(bad));
 	tcase_add_test(t, translated_records);
 	tcase_add_test(t, wrong_length_is_refused);
-	tcase_add_test(t, records_need_no_alignment);
+	tcase_add_test(t, bytes_of_the_packet);
 	suite_add_tcase(s, t);
 
 	t = tcase_create("write");

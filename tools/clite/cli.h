@@ -3,23 +3,9 @@
  * messages and numbers. */
 #pragma once
 
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
-
 #include <cilium-lite/cilium-lite.h>
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
-#define _printf_(a, b) __attribute__((format(printf, a, b)))
-
-#define ARRAY_SIZE(x) (sizeof(x) / sizeof((x)[0]))
-
-static inline void freep(void *p)
-{
-	free(*(void **)p);
-}
-#define _cleanup_free_ _cleanup_(freep)
+#include "common/common.h"
 
 /* Room for what the library says about a failure without a context. */
 #define ERRBUF_SIZE 4096
@@ -142,6 +128,7 @@ enum {
 	OPT_GUE_PORT,
 	OPT_SOURCE4,
 	OPT_SOURCE6,
+	OPT_PROMETHEUS,
 };
 
 int cmd_status(struct cli *cli);
@@ -182,6 +169,7 @@ int cmd_bpf_ipcache_get(struct cli *cli);
 int cmd_bpf_ipcache_set(struct cli *cli);
 int cmd_bpf_ipcache_delete(struct cli *cli);
 int cmd_bpf_metrics_list(struct cli *cli);
+int cmd_metrics_list(struct cli *cli);
 int cmd_monitor(struct cli *cli);
 int cmd_observe(struct cli *cli);
 int cmd_hubble_status(struct cli *cli);
@@ -235,7 +223,6 @@ int fail(const struct cli *cli, int err);
 int fail_text(const struct cli *cli, int err, const char *text);
 /* Complain, point to --help, exit with CLI_USAGE. */
 _Noreturn void usage_error(const struct cli *cli, const char *fmt, ...) _printf_(2, 3);
-_Noreturn void out_of_memory(void);
 /* Standard output is a pipe that nobody reads any more. */
 bool stdout_gone(void);
 
@@ -259,15 +246,9 @@ const char *suggest_option(const struct opt *opts, const char *typed);
 
 /* ---- values --------------------------------------------------------------- */
 
-/* Decimal digits only, not above max. */
-bool parse_number(const char *text, uint64_t max, uint64_t *ret);
-/* The same for what the user typed: ends the process if it is wrong. */
+/* A number that the user typed: ends the process if it is wrong. */
 uint32_t number_arg(const struct cli *cli, const char *what, const char *text, uint32_t min,
 		    uint32_t max);
-
-void *xrealloc(void *p, size_t n, size_t size);
-char *xstrdup(const char *s);
-char *xprintf(const char *fmt, ...) _printf_(1, 2);
 
 /* "TCP"; a number for what has no name; "ANY" for 0. The result is free()d. */
 char *protocol_text(uint32_t protocol);
@@ -275,13 +256,6 @@ bool parse_protocol(const char *text, uint32_t *ret);
 /* "10.0.0.1:80/TCP", "[fd00::1]:80/TCP"; without "/..." if protocol is NULL. */
 char *address_text(const char *address, uint32_t port, const char *protocol);
 
-/* A growing list of strings. */
-struct strings {
-	char **items; /* ends with NULL, also when empty and items is not NULL */
-	size_t n;
-};
-
-void strings_add(struct strings *list, const char *s);
 /* A file that was read, or standard input: its name for messages, and its bytes. */
 struct document {
 	const char *name;
@@ -292,10 +266,6 @@ void document_clear(struct document *doc);
 #define _cleanup_document_ _cleanup_(document_clear)
 /* path: "-" is standard input. 0 or a negative errno. */
 int document_load(const char *path, struct document *doc);
-
-void strings_split(struct strings *list, const char *text); /* at commas */
-void strings_clear(struct strings *list);
-#define _cleanup_strings_ _cleanup_(strings_clear)
 
 /* ---- waiting for events (follow.c) ------------------------------------------ */
 

@@ -13,6 +13,7 @@ const struct group groups[] = {
 	{ "hubble", "Ask a server of Hubble's API" },
 	{ "hubble list", "What the server knows" },
 	{ "hubble watch", "What changes at the server" },
+	{ "metrics", "Figures for dashboards" },
 	{ "bpf", "Look into the kernel's maps" },
 	{ "bpf lb", "Load balancing" },
 	{ "bpf ct", "Connection tracking: the flow table" },
@@ -146,6 +147,12 @@ static const struct opt device_attach_opts[] = {
 static const struct opt bpf_policy_opts[] = {
 	{ 'n', "numeric", NULL, "identities as numbers, not as labels" },
 	{ OPT_ALL, "all", NULL, "every endpoint, as without ENDPOINT" },
+	{ 0 },
+};
+
+static const struct opt metrics_opts[] = {
+	{ 'p', "match-pattern", "REGEXP", "only metrics whose name has this in it" },
+	{ OPT_PROMETHEUS, "prometheus", NULL, "in the text format of Prometheus" },
 	{ 0 },
 };
 
@@ -465,6 +472,17 @@ const struct command commands[] = {
 		.example = "clite masquerade --ipv4 on --exclude 10.0.0.0/8",
 		.opts = masquerade_opts,
 		.run = cmd_masquerade,
+	},
+	{
+		.path = "metrics list",
+		.alias = "ls",
+		.args = "[OPTION]...",
+		.purpose = "List figures of the instance under the names that Cilium's have",
+		.details =
+			"What clited serves to Prometheus of the instance. Counters begin when it is made.",
+		.example = "clite metrics list -p 'drop|forward'",
+		.opts = metrics_opts,
+		.run = cmd_metrics_list,
 	},
 	{
 		.path = "monitor",

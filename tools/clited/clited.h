@@ -5,34 +5,13 @@
  * none of them waits. */
 #pragma once
 
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <syslog.h>
-#include <unistd.h>
 
 #include <cilium-lite/cilium-lite.h>
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
-#define _printf_(a, b) __attribute__((format(printf, a, b)))
+#include "common/common.h"
 
-#define ARRAY_SIZE(x) (sizeof(x) / sizeof((x)[0]))
 #define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
-
-static inline void freep(void *p)
-{
-	free(*(void **)p);
-}
-#define _cleanup_free_ _cleanup_(freep)
-
-static inline void closep(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-#define _cleanup_close_ _cleanup_(closep)
 
 /* ---- exit codes ----------------------------------------------------------- */
 
@@ -57,24 +36,6 @@ void log_begin(void);
 bool log_set_level(const char *name);
 
 /* ---- util.c --------------------------------------------------------------- */
-
-_Noreturn void out_of_memory(void);
-void *xrealloc(void *p, size_t n, size_t size);
-void *xcalloc(size_t n, size_t size);
-char *xstrdup(const char *s);
-char *xprintf(const char *fmt, ...) _printf_(1, 2);
-
-/* A growing list of strings. */
-struct strings {
-	char **items; /* ends with NULL, also when empty and items is not NULL */
-	size_t n;
-};
-
-void strings_add(struct strings *list, const char *s);
-void strings_clear(struct strings *list);
-
-/* Decimal digits only, not above max. */
-bool parse_number(const char *text, uint64_t max, uint64_t *ret);
 
 uint64_t now_ms(void); /* CLOCK_MONOTONIC */
 

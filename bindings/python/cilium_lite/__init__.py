@@ -20,12 +20,13 @@ from .conntrack import Conntrack, Flow
 from .context import Config, Context, Counter, Feature, Status, instances, probe, version
 from .endpoint import Endpoint, Endpoints
 from .enums import (Action, Aggregation, Algorithm, BackendState, ConntrackFlags, DefaultDeny,
-                    Direction, Enforcement, EventType, IpcacheSource, Mode, Operator, PeerKind,
-                    Protocol, ReservedIdentity, ServiceKind, Verdict, WarningCode, Way)
+                    Direction, Enforcement, EventType, IpcacheSource, MetricType, Mode, Operator,
+                    PeerKind, Protocol, ReservedIdentity, ServiceKind, Verdict, WarningCode, Way)
 from .event import (Event, EventStream, Subscription, drop_reason_name, drop_reason_text,
                     trace_point_text)
 from .identity import Identities, Identity, Ipcache, IpcacheEntry
 from .masquerade import Masquerade
+from .metric import Metric
 from .policy import (Limits, Part, Peer, Policies, Policy, PolicyEntry, Port, Requirement, Rule,
                      RuleHits, RuleInfo, Selector, Transaction, Warning, validate)
 from .rehearse import Rehearsal, RehearsalCounts, RehearsedFlow
@@ -40,7 +41,7 @@ __all__ = [
     "DocumentError", "Endpoint", "Endpoints", "Enforcement", "Error", "Event", "EventStream",
     "EventType", "Exists", "Feature", "Flow", "Forked", "Identities", "Identity",
     "InvalidArgument", "Ipcache", "IpcacheEntry", "IpcacheSource", "LayoutError", "Limits",
-    "Masquerade", "Mode", "NoBpffs", "NoDevice", "NoSpace", "NotFound", "NotPermitted",
+    "Masquerade", "Metric", "MetricType", "Mode", "NoBpffs", "NoDevice", "NoSpace", "NotFound", "NotPermitted",
     "Operator", "Part", "Peer",
     "PeerKind", "Policies", "Policy", "PolicyEntry", "Port", "Protocol", "Rehearsal",
     "RehearsalCounts", "RehearsedFlow", "Requirement", "ReservedIdentity", "Rule", "RuleHits",

@@ -9,8 +9,8 @@ import ctypes
 import ctypes.util
 import os
 import threading
-from ctypes import (CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_int, c_size_t, c_uint8,
-                    c_uint16, c_uint32, c_uint64, c_void_p)
+from ctypes import (CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_double, c_int, c_size_t,
+                    c_uint8, c_uint16, c_uint32, c_uint64, c_void_p)
 from typing import Any, Dict, Optional, Tuple
 
 SONAME = "libcilium-lite.so.0"
@@ -93,6 +93,9 @@ CLITE_SERVICE_REJECT = 8
 CLITE_MASQUERADE_IPV4 = 1
 CLITE_MASQUERADE_IPV6 = 2
 
+CLITE_METRIC_COUNTER = 1
+CLITE_METRIC_GAUGE = 2
+
 CLITE_MODE_SNAT = 0
 CLITE_MODE_DSR = 1
 CLITE_MODE_IPIP = 2
@@ -154,6 +157,10 @@ class clite_txn(Structure):
 
 
 class clite_subscription(Structure):
+    """Opaque."""
+
+
+class clite_metric_page(Structure):
     """Opaque."""
 
 
@@ -252,6 +259,25 @@ class clite_counter_info(Structure):
         ("direction", c_uint32),
         ("packets", c_uint64),
         ("bytes", c_uint64),
+    ]
+
+
+class clite_metric_label(Structure):
+    _fields_ = [
+        ("name", c_char_p),
+        ("value", c_char_p),
+    ]
+
+
+class clite_metric(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("name", c_char_p),
+        ("help", c_char_p),
+        ("labels", POINTER(clite_metric_label)),
+        ("nlabels", c_uint32),
+        ("type", c_uint32),
+        ("value", c_double),
     ]
 
 
@@ -723,6 +749,7 @@ def list_callback(struct: Any) -> Any:
 _ctx = POINTER(clite_ctx)
 _txn = POINTER(clite_txn)
 _sub = POINTER(clite_subscription)
+_page = POINTER(clite_metric_page)
 _rehearsal = POINTER(clite_rehearsal)
 _parts = POINTER(POINTER(clite_policy_part))
 
@@ -748,6 +775,12 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "clite_device_attach": (c_int, _ctx, c_char_p),
     "clite_device_attach_opts": (c_int, _ctx, c_char_p, POINTER(clite_device_opts)),
     "clite_device_detach": (c_int, _ctx, c_char_p),
+    # metric.h
+    "clite_metric_list": (c_int, _ctx, list_callback(clite_metric), c_void_p),
+    "clite_metric_page_new": (c_int, POINTER(_page)),
+    "clite_metric_page_free": (_page, _page),
+    "clite_metric_page_add": (c_int, POINTER(clite_metric), c_void_p),
+    "clite_metric_page_text": (c_int, _page, POINTER(c_char_p), POINTER(c_size_t)),
     # cgroup.h
     "clite_cgroup_attach": (c_int, _ctx, c_char_p),
     "clite_cgroup_detach": (c_int, _ctx, c_char_p),

@@ -21,6 +21,7 @@ from .enums import Aggregation, Direction, Enforcement, Protocol
 from .event import Event, EventStream, Subscription, Types, drop_reason_text
 from .identity import Identities, Ipcache
 from .masquerade import Masquerade, make_masquerade
+from .metric import Metric, metrics, metrics_text
 from .policy import Policies, Transaction
 from .service import Services
 from .trace import End, Trace, trace
@@ -253,6 +254,14 @@ class Context:
         return self._core.list(
             self._core.lib.clite_counter_list, _native.clite_counter_info,
             lambda c: Counter(c.reason, named(c.direction, Direction), c.packets, c.bytes))
+
+    def metrics(self) -> List[Metric]:
+        """Figures under the names that Cilium's have."""
+        return metrics(self)
+
+    def metrics_text(self) -> str:
+        """The same in the text format of Prometheus."""
+        return metrics_text(self)
 
     # -- what it holds
 

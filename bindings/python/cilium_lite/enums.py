@@ -147,6 +147,13 @@ class Enforcement(enum.IntEnum):
     NEVER = n.CLITE_ENFORCE_NEVER
 
 
+class MetricType(enum.IntEnum):
+    """What may become of a figure."""
+
+    COUNTER = n.CLITE_METRIC_COUNTER  # only grows
+    GAUGE = n.CLITE_METRIC_GAUGE
+
+
 class Way(enum.IntEnum):
     """Where a packet goes."""
 
