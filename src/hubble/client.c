@@ -284,7 +284,6 @@ static int tell_next(struct clite_hubble_call *call)
 		r = next_message(call);
 		if (r > 0)
 			continue;
-		http_consume(call);
 		if (!call->over || call->told)
 			return 0;
 		r = tell_end(call);
@@ -344,7 +343,25 @@ static int tell_all(struct clite_hubble_client *c, uint32_t budget)
 	return (int)n;
 }
 
+/* What was told makes room for more; a call with answers that wait takes none. */
+static void consume(struct clite_hubble_client *c)
+{
+	for (struct clite_hubble_call *call = c->calls; call; call = call->next) {
+		if (!has_news(call))
+			http_consume(call);
+	}
+}
+
 /* ---- the event loop ------------------------------------------------------------------------ */
+
+/* A server that closes before it said anything in HTTP/2 may have wanted TLS. */
+static int closed(struct clite_hubble_client *c, int err)
+{
+	if (err != -ECONNRESET || c->spoken || c->wire.tls)
+		return err;
+	return failure_set(&c->failure, ECONNRESET,
+			   "server '%s' closed the connection: does it want TLS?", c->wire.target);
+}
 
 static int read_some(struct clite_hubble_client *c)
 {
@@ -355,7 +372,7 @@ static int read_some(struct clite_hubble_client *c)
 		int r;
 
 		if (n <= 0)
-			return (int)n;
+			return n < 0 ? closed(c, (int)n) : 0;
 		r = http_receive(c, chunk, (size_t)n);
 		if (r < 0)
 			return r;
@@ -367,7 +384,7 @@ static int check_time(struct clite_hubble_client *c)
 {
 	uint64_t now = client_now();
 
-	if (!c->wire.up && now >= c->connect_deadline)
+	if (!c->spoken && now >= c->connect_deadline)
 		return failure_set(&c->failure, ETIMEDOUT, "server '%s' does not answer",
 				   c->wire.target);
 	for (struct clite_hubble_call *call = c->calls; call; call = call->next) {
@@ -421,7 +438,7 @@ static void watch_socket(struct clite_hubble_client *c)
 /* The next time that something is due without the socket; at once if answers wait. */
 static void watch_time(struct clite_hubble_client *c)
 {
-	uint64_t due = c->wire.up || c->error ? UINT64_MAX : c->connect_deadline;
+	uint64_t due = c->spoken || c->error ? UINT64_MAX : c->connect_deadline;
 	struct itimerspec at = {};
 
 	for (struct clite_hubble_call *call = c->calls; call; call = call->next) {
@@ -465,6 +482,7 @@ int clite_hubble_client_dispatch(struct clite_hubble_client *client, uint32_t bu
 			client_break(client, r);
 	}
 	told = tell_all(client, budget);
+	consume(client);
 	/* calls that callbacks made, and room for the server to send more */
 	if (!client->error) {
 		r = write_some(client);

@@ -103,6 +103,7 @@ struct clite_hubble_client {
 	uint32_t events; /* that the socket is waited for with */
 	struct wire wire;
 	nghttp2_session *http;
+	bool spoken; /* the server speaks HTTP/2 */
 	struct clite_hubble_call *calls;
 	bool dispatching;
 	int error; /* the connection is over */

@@ -138,12 +138,13 @@ static int on_close(nghttp2_session *http, int32_t stream, uint32_t code, void *
 	return 0;
 }
 
-static int on_goaway(nghttp2_session *http, const nghttp2_frame *frame, void *data)
+static int on_frame(nghttp2_session *http, const nghttp2_frame *frame, void *data)
 {
-	/* Calls that the server still answers go on; it closes the connection then. */
+	struct clite_hubble_client *c = data;
+
 	(void)http;
-	(void)frame;
-	(void)data;
+	if (frame->hd.type == NGHTTP2_SETTINGS)
+		c->spoken = true;
 	return 0;
 }
 
@@ -155,7 +156,7 @@ static int make_session(struct clite_hubble_client *c, nghttp2_session_callbacks
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
-	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_goaway);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
 	/* a server that is not heard fills its window, not our memory */
 	nghttp2_option_set_no_auto_window_update(option, 1);
 	nghttp2_option_set_max_send_header_block_length(option, 65536);
@@ -189,17 +190,23 @@ int http_init(struct clite_hubble_client *c)
 	return r ?: settings(c);
 }
 
+/* Both sides have nothing more to say, or the server said what HTTP/2 does not know. */
+static int broken(struct clite_hubble_client *c)
+{
+	if (c->spoken)
+		return failure_set(&c->failure, ECONNRESET, "server '%s' ended the connection",
+				   c->wire.target);
+	return failure_set(&c->failure, EPROTO, "server '%s' does not speak HTTP/2%s",
+			   c->wire.target, c->wire.tls ? "" : ": does it want TLS?");
+}
+
 int http_receive(struct clite_hubble_client *c, const void *data, size_t len)
 {
 	ssize_t n = nghttp2_session_mem_recv(c->http, data, len);
 
 	if (n >= 0)
 		return 0;
-	if (n == NGHTTP2_ERR_NOMEM)
-		return -ENOMEM;
-	return failure_set(&c->failure, EPROTO,
-			   "server '%s' does not speak HTTP/2 as it should (%s)%s", c->wire.target,
-			   nghttp2_strerror((int)n), c->wire.tls ? "" : ": does it want TLS?");
+	return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : broken(c);
 }
 
 int http_send(struct clite_hubble_client *c)
@@ -221,8 +228,7 @@ int http_send(struct clite_hubble_client *c)
 			return r;
 	}
 	if (!nghttp2_session_want_read(c->http) && !nghttp2_session_want_write(c->http))
-		return failure_set(&c->failure, ECONNRESET, "server '%s' ended the connection",
-				   c->wire.target);
+		return broken(c);
 	return 0;
 }
 

@@ -277,6 +277,13 @@ void follow_end(void);
 /* Dispatch events until one of these comes, for so many seconds (0: any time), or until
  * a callback says no. 0, or a negative errno; -ECANCELED: nobody reads any more. */
 int follow(struct cli *cli, uint32_t seconds);
+/* The same of something else that tells events: a descriptor, and what to do with them. */
+struct source {
+	int fd; /* or a negative errno */
+	int (*dispatch)(void *userdata, uint32_t budget);
+	void *userdata;
+};
+int follow_source(const struct source *source, uint32_t seconds);
 /* Was it a signal? */
 bool follow_stopped(void);
 

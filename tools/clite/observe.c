@@ -111,6 +111,34 @@ static void select_option(struct observe *o, int key)
 	}
 }
 
+/* The argument: what to observe. */
+static void read_what(struct observe *o)
+{
+	const char *what = o->cli->nargs ? o->cli->args[0] : "flows";
+
+	if (!strcmp(what, "flows"))
+		o->what = OBSERVE_FLOWS;
+	else if (!strcmp(what, "agent-events"))
+		o->what = OBSERVE_AGENT_EVENTS;
+	else if (!strcmp(what, "debug-events"))
+		o->what = OBSERVE_DEBUG_EVENTS;
+	else
+		usage_error(o->cli, "'%s' is none of flows, agent-events, debug-events", what);
+}
+
+/* Events of agents come from servers, and have no filters. */
+static void check_events(const struct observe *o)
+{
+	const char *what = o->cli->nargs ? o->cli->args[0] : "";
+
+	if (o->what == OBSERVE_FLOWS)
+		return;
+	if (o->input || !server_address(&o->server))
+		usage_error(o->cli, "%s: only a server has them: give --server", what);
+	if (json_array_size(o->allow_json) || json_array_size(o->deny_json))
+		usage_error(o->cli, "%s: there are no filters for them", what);
+}
+
 static void check_options(const struct observe *o)
 {
 	const struct cli *cli = o->cli;
@@ -139,6 +167,7 @@ static void read_options(struct observe *o)
 		print_option(o, key);
 		select_option(o, key);
 	}
+	read_what(o);
 	check_options(o);
 }
 
@@ -204,10 +233,8 @@ static int make_filters(struct observe *o)
 
 /* ---- a flow ------------------------------------------------------------------------- */
 
-int observe_flow(struct observe *o, const struct clite_flow *flow)
+int observe_printed(struct observe *o, int r)
 {
-	int r = print_flow(&o->printer, flow);
-
 	if (r < 0)
 		return r;
 	if (ferror(stdout)) {
@@ -215,6 +242,11 @@ int observe_flow(struct observe *o, const struct clite_flow *flow)
 		return -ECANCELED;
 	}
 	return o->first && o->printer.count >= o->first ? -ECANCELED : 0;
+}
+
+int observe_flow(struct observe *o, const struct clite_flow *flow)
+{
+	return observe_printed(o, print_flow(&o->printer, flow));
 }
 
 /* A signal cut a line in two because nobody read: nor will they now. */
@@ -363,6 +395,7 @@ int cmd_observe(struct cli *cli)
 
 	read_options(&o);
 	read_filters(&o);
+	check_events(&o);
 	if (o.print_filters) {
 		print_filters("allowlist", o.allow_json);
 		print_filters("denylist", o.deny_json);

@@ -181,8 +181,9 @@ bool output_find(const char *name, enum output *ret);
 bool color_find(const char *when, bool *ret);
 /* 0 or a negative errno. */
 int print_flow(struct printer *p, const struct clite_flow *flow);
-/* Flows that a server or a file says are missing here. */
-void print_lost(struct printer *p, const char *source, uint64_t count);
+void print_table_begin(struct printer *p);
+/* A table that has so many rows that they are better printed. */
+void print_full_table(struct printer *p);
 /* What is still kept back for its width. */
 void print_end(struct printer *p);
 void printer_clear(struct printer *p);

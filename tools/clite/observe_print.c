@@ -13,8 +13,6 @@
  * sends without end. */
 #define TABLE_ROWS 10000
 
-static const char separator[] = "------------\n";
-
 bool output_find(const char *name, enum output *ret)
 {
 	static const struct {
@@ -299,7 +297,7 @@ static void print_compact(const struct printer *p, const struct clite_flow *flow
 static void print_dict(const struct printer *p, const struct line *line)
 {
 	if (p->count)
-		fputs(separator, stdout);
+		puts("------------");
 	printf("  TIMESTAMP: %s\n", line->time);
 	if (p->node_names)
 		printf("       NODE: %s\n", line->node);
@@ -311,7 +309,13 @@ static void print_dict(const struct printer *p, const struct line *line)
 	       line->source, line->destination, line->type, line->verdict, line->summary);
 }
 
-static void table_begin(struct printer *p)
+void print_full_table(struct printer *p)
+{
+	if (p->table.ncells >= TABLE_ROWS * p->table.ncols)
+		print_end(p);
+}
+
+void print_table_begin(struct printer *p)
 {
 	if (!p->table.ncols)
 		table_init(&p->table, p->node_names ? 7 : 6);
@@ -330,7 +334,7 @@ static void table_begin(struct printer *p)
 
 static void table_line(struct printer *p, const struct line *line)
 {
-	table_begin(p);
+	print_table_begin(p);
 	table_cell(&p->table, "%s", line->time);
 	if (p->node_names)
 		table_cell(&p->table, "%s", line->node);
@@ -339,8 +343,7 @@ static void table_line(struct printer *p, const struct line *line)
 	table_cell(&p->table, "%s", line->type);
 	table_cell(&p->table, "%s", line->verdict);
 	table_cell(&p->table, "%s", line->summary);
-	if (p->table.ncells >= TABLE_ROWS * p->table.ncols)
-		print_end(p);
+	print_full_table(p);
 }
 
 static int print_json(struct printer *p, const struct clite_flow *flow)
@@ -378,39 +381,6 @@ int print_flow(struct printer *p, const struct clite_flow *flow)
 		table_line(p, &line);
 	p->count++;
 	return 0;
-}
-
-/* ---- what is missing ---------------------------------------------------------------- */
-
-void print_lost(struct printer *p, const char *source, uint64_t count)
-{
-	unsigned long long n = count;
-
-	switch (p->output) {
-	case OUTPUT_JSON:
-		printf("{\"lost_events\":{\"source\":\"%s\",\"num_events_lost\":\"%llu\"}}\n",
-		       source, n);
-		break;
-	case OUTPUT_COMPACT:
-		printf("EVENTS LOST: %s CPU(0) %llu\n", source, n);
-		break;
-	case OUTPUT_DICT:
-		printf("%s  TIMESTAMP: \n%s     SOURCE: %s\n       TYPE: EVENTS LOST\n"
-		       "    VERDICT: \n    SUMMARY: CPU(0) - %llu\n",
-		       p->count ? separator : "", p->node_names ? "       NODE: \n" : "", source,
-		       n);
-		break;
-	case OUTPUT_TABLE:
-		table_begin(p);
-		table_skip(&p->table, p->node_names ? 2 : 1);
-		table_cell(&p->table, "%s", source);
-		table_skip(&p->table, 1);
-		table_cell(&p->table, "EVENTS LOST");
-		table_skip(&p->table, 1);
-		table_cell(&p->table, "CPU(0) - %llu", n);
-		break;
-	}
-	p->count++;
 }
 
 void print_end(struct printer *p)

@@ -4,8 +4,15 @@
 
 #include "hubble.h"
 
+enum observe_what {
+	OBSERVE_FLOWS,
+	OBSERVE_AGENT_EVENTS,
+	OBSERVE_DEBUG_EVENTS,
+};
+
 struct observe {
 	struct cli *cli;
+	enum observe_what what;
 	struct filter_options options;
 	json_t *allow_json, *deny_json;
 	struct flow_filters allow, deny;
@@ -21,6 +28,7 @@ struct observe {
 };
 
 /* Print a flow that was filtered. -ECANCELED: that is enough. */
+int observe_printed(struct observe *o, int r); /* r: what printing said */
 int observe_flow(struct observe *o, const struct clite_flow *flow);
 
 int observe_file(struct observe *o);   /* observe_file.c */
