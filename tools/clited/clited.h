@@ -125,6 +125,7 @@ struct config {
 	struct strings files;
 	char *node, *zone;
 	struct strings node_addresses;
+	char *metrics; /* where they are served; NULL: nowhere */
 };
 
 /* What is wrong with it is logged: NULL. */
@@ -139,6 +140,7 @@ bool check_alike(const struct check *a, const struct check *b);
 
 struct health;
 struct files;
+struct metrics;
 
 struct clited {
 	struct loop loop;
@@ -146,6 +148,7 @@ struct clited {
 	struct config *config;
 	struct health *health;
 	struct files *files;
+	struct metrics *metrics;
 };
 
 /* What a call on the instance returned, if it is not good: log it, and end if the
@@ -189,6 +192,27 @@ void files_start(struct clited *d);
 /* What files brought that are not in the next configuration goes; the others are read again. */
 void files_reload(struct clited *d, const struct config *next);
 void files_stop(struct clited *d);
+
+/* ---- listen.c ------------------------------------------------------------- */
+
+#define LISTEN_FORMS "ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/PATH"
+/* Is it one of these? */
+bool listen_valid(const char *text);
+/* A socket that listens there, or a negative errno. share: beside another one that the
+ * caller has at the same port, and has given SO_REUSEPORT. */
+int listen_open(const char *text, bool share);
+/* Remove the socket file, if it was one. */
+void listen_forget(const char *text);
+
+/* ---- metrics.c ------------------------------------------------------------ */
+
+/* Serve metrics at an address, NULL: where the configuration says, if it does. False: it was
+ * logged why that does not go. */
+bool metrics_start(struct clited *d, const char *address);
+/* At the address of the next configuration; false: it was logged why that does not go, and
+ * all is as before. */
+bool metrics_reload(struct clited *d, const struct config *next);
+void metrics_stop(struct clited *d);
 
 /* ---- system.c ------------------------------------------------------------- */
 
