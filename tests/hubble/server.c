@@ -2,7 +2,8 @@
 /* A server of Hubble's API on the public headers, that a test drives by lines on its
  * standard input:
  *
- *	server NAME=VALUE...    flows=N node=NAME version=TEXT instance=NAME connections=N
+ *	server NAME=VALUE...    flows=N node=NAME version=TEXT connections=N
+ *				instance=NAME aggregation=N ring=BYTES
  *
  *	listen ADDRESS NAME=VALUE...	cert= key= ca= name= announce= mode=
  *	flow NAME=VALUE...		one flow; see set_flow()
@@ -356,6 +357,7 @@ int main(int argc, char **argv)
 		.errbuf_size = sizeof(err),
 		.flows = (uint32_t)number(argv, "flows", 0),
 		.aggregation = (uint32_t)number(argv, "aggregation", 0),
+		.ring_bytes = (uint32_t)number(argv, "ring", 0),
 		.connections = (uint32_t)number(argv, "connections", 0),
 	};
 
