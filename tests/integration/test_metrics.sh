@@ -354,6 +354,9 @@ check "a method with a body" prints 405 answer POST /metrics
 if have_hubble; then
 	serve blue world
 	check "flows are counted" counts_flows
+	if command -v promtool >/dev/null; then
+		check "promtool has nothing to say of flows" linted
+	fi
 	check "counting others" other_flows
 	stop "$monitor"
 	check "counting none" no_flows
