@@ -140,6 +140,7 @@ struct config {
 	char *node, *zone;
 	struct strings node_addresses;
 	char *metrics; /* where they are served; NULL: nowhere */
+	struct strings hubble_metrics;
 };
 
 /* What is wrong with it is logged: NULL. */
@@ -241,6 +242,18 @@ bool hubble_start(struct clited *d, const char *address);
  * before. */
 bool hubble_reload(struct clited *d, const struct config *next);
 void hubble_stop(struct clited *d);
+
+/* ---- flow_metrics.c ------------------------------------------------------- */
+
+struct clite_hubble_metrics;
+
+/* Count these of the instance's flows; ctx NULL: only see whether they are right. A negative
+ * errno, with what is wrong in errbuf. */
+int flow_metrics_new(struct clite_ctx *ctx, const struct strings *names, char *errbuf, size_t size,
+		     struct clite_hubble_metrics **ret);
+void flow_metrics_free(struct clite_hubble_metrics *metrics); /* NULL is accepted */
+/* Put them on a page; NULL: there are none. */
+int flow_metrics_list(struct clite_hubble_metrics *metrics, struct clite_metric_page *page);
 
 /* ---- system.c ------------------------------------------------------------- */
 
