@@ -119,10 +119,26 @@ struct check {
 	bool fail_open;
 };
 
+enum { LOG_MEDIUM, LOG_NONE, LOG_LEVELS }; /* of aggregation */
+
+/* A flow log. */
+struct log_config {
+	char *path; /* "-": standard output */
+	uint64_t max_bytes; /* 0: the library's default, as the next three */
+	uint32_t max_files, mode;
+	bool compress;
+	uint32_t level;
+	struct clite_flow_mask *mask;  /* NULL: none */
+	struct clite_filters *filters; /* NULL: none */
+	char *text; /* as it is in the configuration: two that are the same read the same */
+};
+
 struct config {
 	struct check *checks;
 	size_t nchecks;
 	struct strings files;
+	struct log_config *logs;
+	size_t nlogs;
 	char *node, *zone;
 	struct strings node_addresses;
 };
@@ -139,6 +155,7 @@ bool check_alike(const struct check *a, const struct check *b);
 
 struct health;
 struct files;
+struct flowlogs;
 
 struct clited {
 	struct loop loop;
@@ -146,6 +163,7 @@ struct clited {
 	struct config *config;
 	struct health *health;
 	struct files *files;
+	struct flowlogs *flowlogs;
 };
 
 /* What a call on the instance returned, if it is not good: log it, and end if the
@@ -189,6 +207,14 @@ void files_start(struct clited *d);
 /* What files brought that are not in the next configuration goes; the others are read again. */
 void files_reload(struct clited *d, const struct config *next);
 void files_stop(struct clited *d);
+
+/* ---- flowlog.c ------------------------------------------------------------ */
+
+/* Flow logs: the events of the instance go into files. */
+void flowlogs_start(struct clited *d);
+/* Those that are the same in the next configuration are opened anew, and lose nothing. */
+void flowlogs_reload(struct clited *d, const struct config *next);
+void flowlogs_stop(struct clited *d);
 
 /* ---- system.c ------------------------------------------------------------- */
 

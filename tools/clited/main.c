@@ -12,7 +12,7 @@
 #include "clited.h"
 
 #define CONFIG_DEFAULT "/etc/cilium-lite/clited.yaml"
-/* Records of events in a turn; there are none without a subscription. */
+/* Records of events in a turn; there are none without a flow log. */
 #define BUDGET 256
 
 struct options {
@@ -33,8 +33,9 @@ struct program {
 static const char help_text[] =
 	"Usage: clited [OPTION]...\n"
 	"\n"
-	"Check the back ends of an instance's services, quarantine those that do not answer, and\n"
-	"keep services as files say. Runs until SIGTERM; SIGHUP reads the configuration again.\n"
+	"Check the back ends of an instance's services, quarantine those that do not answer, keep\n"
+	"services as files say, and log flows. Runs until SIGTERM; SIGHUP reads the configuration\n"
+	"again.\n"
 	"\n"
 	"  -i, --instance NAME    the instance (default: CLITE_INSTANCE, else \"default\")\n"
 	"  -c, --config FILE      its configuration (default: " CONFIG_DEFAULT ")\n"
@@ -211,8 +212,8 @@ static void on_instance(struct watch *w, uint32_t events)
 
 static void tell_ready(struct program *p)
 {
-	notify("READY=1\nSTATUS=%zu health checks, %zu service files", p->d.config->nchecks,
-	       p->d.config->files.n);
+	notify("READY=1\nSTATUS=%zu health checks, %zu service files, %zu flow logs",
+	       p->d.config->nchecks, p->d.config->files.n, p->d.config->nlogs);
 }
 
 /* Whole, or not at all. */
@@ -232,6 +233,7 @@ static void reload(struct program *p)
 	p->d.config = next;
 	health_sync(&p->d);
 	files_reload(&p->d, next);
+	flowlogs_reload(&p->d, next);
 	config_free(old);
 	tell_ready(p);
 }
@@ -302,7 +304,9 @@ static int run(struct program *p)
 	int code = EXIT_FAILED;
 
 	if (!set_up(p)) {
-		/* First who is quarantined, then what files say. */
+		/* What comes of the rest is in the logs; then who is quarantined, then what
+		 * files say. */
+		flowlogs_start(&p->d);
 		health_start(&p->d);
 		files_start(&p->d);
 		log_info("instance '%s', %s", p->o.instance, p->o.config);
@@ -312,6 +316,7 @@ static int run(struct program *p)
 	}
 	files_stop(&p->d);
 	health_stop(&p->d);
+	flowlogs_stop(&p->d);
 	loop_unwatch(&p->d.loop, &p->signals);
 	loop_clear(&p->d.loop);
 	return code;
@@ -358,8 +363,8 @@ int main(int argc, char **argv)
 	else if (!p.o.check_config)
 		code = start(&p);
 	else
-		printf("%s: right: %zu health checks, %zu service files\n", p.o.config,
-		       p.d.config->nchecks, p.d.config->files.n);
+		printf("%s: right: %zu health checks, %zu service files, %zu flow logs\n",
+		       p.o.config, p.d.config->nchecks, p.d.config->files.n, p.d.config->nlogs);
 	config_free(p.d.config);
 	clite_close(p.d.ctx);
 	return code;
