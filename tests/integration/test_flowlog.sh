@@ -46,16 +46,16 @@ heard() {
 
 # ---- traffic and what is in the logs ---------------------------------------------------
 
-# Connections from the client to the web server: connect N
+# Connections from the client to where nobody listens: connect N
 connect() {
 	in_ns client python3 - "$(address4 11)" "$next" "$1" <<'PY' || return
-import socket, sys
+import errno, socket, sys
 address, first, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 for port in range(first, first + n):
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.bind(("", port))
-    s.connect((address, 80))
+    assert s.connect_ex((address, 81)) == errno.ECONNREFUSED
     s.close()
 PY
 	next=$((next + $1))
@@ -120,7 +120,7 @@ masked_flows() {
 	prints "['flow', 'time'] ['destination', 'l4', 'time', 'verdict'] ['pod_name'] ['TCP'] ['destination_port']" \
 		read_logs "f'{sorted(flows[0])} {sorted(flows[0][\"flow\"])} {sorted(flows[0][\"flow\"][\"destination\"])} \
 {sorted(flows[0][\"flow\"][\"l4\"])} {sorted(flows[0][\"flow\"][\"l4\"][\"TCP\"])}'" "$logs/masked.log" || return
-	prints "{('web1', 80)}" read_logs "{(f['flow']['destination']['pod_name'],
+	prints "{('web1', 81)}" read_logs "{(f['flow']['destination']['pod_name'],
 		f['flow']['l4']['TCP']['destination_port']) for f in flows}" "$logs/masked.log"
 }
 
@@ -146,7 +146,7 @@ standard_output() {
 rehearsed() {
 	allow clients web1 nobody >"$tmp/nobody.yaml"
 	clite policy rehearse "$tmp/nobody.yaml" --flows "$logs/all.log" >"$tmp/rehearsed" 2>"$tmp/err" || return
-	grep -q "^would be DROPPED: .* client:20000 .* -> web1:80 " "$tmp/rehearsed" ||
+	grep -q "^would be DROPPED: .* client:20000 .* -> web1:81 " "$tmp/rehearsed" ||
 		{ cat "$tmp/rehearsed" "$tmp/err"; return 1; }
 }
 
@@ -285,7 +285,7 @@ flow-logs:
 - path: $logs/masked.log
   field-mask: [time, verdict, destination.pod_name, l4.TCP.destination_port]
   include-filters:
-  - destination_port: ["80"]
+  - destination_port: ["81"]
     destination_identity: [$(clite endpoint get 11 -o json | query 'd[0]["status"]["identity"]["id"]')]
     verdict: [FORWARDED]
 - path: $logs/drops.log
