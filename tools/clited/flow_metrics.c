@@ -34,7 +34,7 @@ int flow_metrics_new(struct clite_ctx *ctx, const struct strings *names, char *e
 		     struct clite_hubble_metrics **ret)
 {
 	(void)ctx, (void)names, (void)ret;
-	snprintf(errbuf, size, "clited was built without libcilium-lite-hubble");
+	snprintf(errbuf, size, NO_HUBBLE);
 	return -CLITE_EUNSUPPORTED;
 }
 
