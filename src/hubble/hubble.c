@@ -343,6 +343,15 @@ int clite_hubble_listen(struct clite_hubble *hubble, const char *address,
 	return listener_open(hubble, address, &o);
 }
 
+int clite_hubble_unlisten(struct clite_hubble *hubble, const char *address)
+{
+	if (!hubble || !address)
+		return -EINVAL;
+	if (hubble->pid != getpid())
+		return -ECHILD;
+	return listener_close(hubble, address);
+}
+
 /* ---- coming and going -------------------------------------------------------------------------- */
 
 struct clite_hubble *clite_hubble_free(struct clite_hubble *hubble)
@@ -354,12 +363,8 @@ struct clite_hubble *clite_hubble_free(struct clite_hubble *hubble)
 		return NULL;
 	while (!TAILQ_EMPTY(&h->conns))
 		conn_free(TAILQ_FIRST(&h->conns), alive);
-	while (!TAILQ_EMPTY(&h->listeners)) {
-		struct listener *l = TAILQ_FIRST(&h->listeners);
-
-		TAILQ_REMOVE(&h->listeners, l, entry);
-		listener_free(h, l, alive);
-	}
+	while (!TAILQ_EMPTY(&h->listeners))
+		listener_free(h, TAILQ_FIRST(&h->listeners), alive);
 	clite_unsubscribe(h->sub);
 	clite_close(h->ctx);
 	agent_clear(&h->agent);

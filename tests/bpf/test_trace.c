@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clite_layout.h"
@@ -466,7 +467,8 @@ START_TEST(event_lost)
 	ck_assert_int_ge(pid, 0);
 	if (!pid)
 		events_lose(ctl);
-	for (int i = 0; i < 200 && !lost; i++) {
+	/* as long as it takes until the child has had a turn */
+	for (time_t end = time(NULL) + 20; !lost && time(NULL) < end;) {
 		int r = clite_trace(ctx, &o, &t);
 
 		lost = r == -EAGAIN;

@@ -117,7 +117,7 @@ check "not YAML" wrong 2 "not YAML: " <<<$'health-checks:\n- ]'
 check "no map" wrong 1 "the configuration: a map of keys and values is wanted" <<<"[1]"
 check "two documents" wrong 3 "a second document" <<<$'zone: a\n---\nzone: b'
 check "an unknown key" wrong 2 \
-	"unknown key 'nodes'; there are: health-checks, services, node, zone, node-addresses" <<<$'zone: a\nnodes: b'
+	"unknown key 'nodes'; there are: health-checks, services, node, zone, node-addresses, metrics" <<<$'zone: a\nnodes: b'
 check "a key twice" wrong 3 "the key 'zone' is there twice" <<<$'zone: a\nnode: a\nzone: b'
 check "no list" wrong 1 "services: a list is wanted" <<<"services: /a"
 check "a list for one value" wrong 1 "zone: a single value is wanted, not a list" <<<"zone: [a]"
@@ -156,5 +156,13 @@ check "fail-open" wrong_line "fail-open: maybe" "fail-open: 'maybe' is neither t
 check "a path without HTTP" wrong 2 "path, host and status are for 'kind: http'" \
 	<<<$'health-checks:\n- services: ["*"]\n  path: /'
 check "JSON" right "1 health checks, 0 service files" <<<'{"health-checks": [{"services": ["web", "[fd00::1]:80/tcp"], "kind": "http"}]}'
+for value in 9962 127.0.0.1 127.0.0.1:0 :65536 localhost:9962 '[::1]' 127.0.0.1:80/tcp unix: unix:x / relative/path; do
+	check "metrics: $value" wrong 1 "metrics: '$value' is none of ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/PATH" \
+		<<<"metrics: '$value'"
+done
+for value in 127.0.0.1:9962 '[::1]:9962' :9962 unix:///run/x unix:/run/x /run/x; do
+	check "metrics: $value" right "0 health checks, 0 service files" <<<"metrics: '$value'"
+done
+check "--metrics" ends 2 "--metrics: ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/PATH, not here" --metrics here
 check "nothing but files" right "0 health checks, 2 service files" <<<'services: [/a, /b]'
 done_testing

@@ -89,6 +89,7 @@ void loop_stop(struct loop *l, int code);
 
 int loop_watch(struct loop *l, struct watch *w, uint32_t events);
 int loop_change(struct loop *l, struct watch *w, uint32_t events);
+void loop_forget(struct loop *l, struct watch *w);
 /* Also closes the descriptor. */
 void loop_unwatch(struct loop *l, struct watch *w);
 
@@ -119,12 +120,26 @@ struct check {
 	bool fail_open;
 };
 
+/* Where Hubble's API is served, as struct clite_hubble_listen_opts has it. */
+struct hubble_listener {
+	char *address, *cert, *key, *client_ca, *server_name, *announce;
+	uint32_t mode;
+};
+
+struct hubble_config {
+	struct hubble_listener *listeners;
+	size_t nlisteners;
+	uint32_t flows, aggregation;
+};
+
 struct config {
+	struct hubble_config hubble;
 	struct check *checks;
 	size_t nchecks;
 	struct strings files;
 	char *node, *zone;
 	struct strings node_addresses;
+	char *metrics; /* where they are served; NULL: nowhere */
 };
 
 /* What is wrong with it is logged: NULL. */
@@ -139,6 +154,8 @@ bool check_alike(const struct check *a, const struct check *b);
 
 struct health;
 struct files;
+struct metrics;
+struct hubble;
 
 struct clited {
 	struct loop loop;
@@ -146,6 +163,8 @@ struct clited {
 	struct config *config;
 	struct health *health;
 	struct files *files;
+	struct metrics *metrics;
+	struct hubble *hubble;
 };
 
 /* What a call on the instance returned, if it is not good: log it, and end if the
@@ -189,6 +208,39 @@ void files_start(struct clited *d);
 /* What files brought that are not in the next configuration goes; the others are read again. */
 void files_reload(struct clited *d, const struct config *next);
 void files_stop(struct clited *d);
+
+/* ---- listen.c ------------------------------------------------------------- */
+
+#define LISTEN_FORMS "ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/PATH"
+/* Is it one of these? */
+bool listen_valid(const char *text);
+/* A socket that listens there, or a negative errno. share: beside another one that the
+ * caller has at the same port, and has given SO_REUSEPORT. */
+int listen_open(const char *text, bool share);
+/* Remove the socket file, if it was one. */
+void listen_forget(const char *text);
+
+/* ---- metrics.c ------------------------------------------------------------ */
+
+/* Serve metrics at an address, NULL: where the configuration says, if it does. False: it was
+ * logged why that does not go. */
+bool metrics_start(struct clited *d, const char *address);
+/* At the address of the next configuration; false: it was logged why that does not go, and
+ * all is as before. */
+bool metrics_reload(struct clited *d, const struct config *next);
+void metrics_stop(struct clited *d);
+
+/* ---- hubble.c ------------------------------------------------------------- */
+
+#define NO_HUBBLE "this clited was built without libcilium-lite-hubble"
+
+/* Serve Hubble's API where the configuration says, and at an address, if that is not NULL.
+ * False: it was logged why that does not go. */
+bool hubble_start(struct clited *d, const char *address);
+/* As the next configuration says; false: it was logged why that does not go, and all is as
+ * before. */
+bool hubble_reload(struct clited *d, const struct config *next);
+void hubble_stop(struct clited *d);
 
 /* ---- system.c ------------------------------------------------------------- */
 
