@@ -41,6 +41,8 @@
 #include <cilium-lite/filter.h>
 #include <cilium-lite/flow.h>
 #include <cilium-lite/flow_file.h>
+#include <cilium-lite/flow_log.h>
+#include <cilium-lite/flow_mask.h>
 #include <cilium-lite/identity.h>
 #include <cilium-lite/masquerade.h>
 #include <cilium-lite/metric.h>

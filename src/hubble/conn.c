@@ -5,9 +5,9 @@
 #include <sys/socket.h>
 
 #define READ_SIZE (32u << 10)
-#define READS 8			  /* in a turn, then others are served */
-#define OUT_FULL (256u << 10)	  /* bytes that wait for the socket */
-#define TURN_BYTES (1u << 20)	  /* sent in a turn */
+#define READS 8			    /* in a turn, then others are served */
+#define OUT_FULL (256u << 10)	    /* bytes that wait for the socket */
+#define TURN_BYTES (1u << 20)	    /* sent in a turn */
 #define GREETING_PATIENCE (10 * NS) /* until it speaks HTTP/2 */
 
 void conn_close(struct conn *c)
@@ -105,8 +105,8 @@ void conn_serve(struct conn *c)
 	if (c->closed)
 		return;
 	LIST_FOREACH(s, &c->streams, entry)
-		if (s->deferred)
-			stream_resume(s);
+	if (s->deferred)
+		stream_resume(s);
 	conn_send(c);
 }
 
@@ -228,8 +228,9 @@ static int set_up(struct conn *c, struct listener *l)
 		if (!c->ssl)
 			return -ENOMEM;
 	}
-	return grpc_session(c, &c->session) ?:
-	       epoll_ctl(c->hub->epoll, EPOLL_CTL_ADD, c->fd, &e) ? -errno : 0;
+	return grpc_session(c, &c->session)				  ?:
+		       epoll_ctl(c->hub->epoll, EPOLL_CTL_ADD, c->fd, &e) ? -errno :
+									    0;
 }
 
 void conn_open(struct clite_hubble *h, struct listener *l, int fd)

@@ -9,10 +9,10 @@ struct conn {
 	enum watch watch;
 	int fd;
 	struct clite_hubble *hub;
-	SSL *ssl; /* NULL: without TLS */
+	SSL *ssl;   /* NULL: without TLS */
 	bool ready; /* TLS is done */
 	bool closed;
-	bool turn;  /* it has something to do beside what its socket tells */
+	bool turn;	 /* it has something to do beside what its socket tells */
 	uint32_t events; /* in the epoll set */
 	nghttp2_session *session;
 	struct bytes out; /* for the socket */

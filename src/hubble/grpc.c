@@ -7,7 +7,7 @@
 
 #include "hubble/conn.h"
 
-#define PREFIX 5 /* bytes before a message: compressed or not, and its length */
+#define PREFIX 5	     /* bytes before a message: compressed or not, and its length */
 #define DATA_MAX (64u << 10) /* of a frame, if the client takes that */
 
 /* ---- answers --------------------------------------------------------------------- */
@@ -77,7 +77,7 @@ static char *message_header(const char *message)
 static int send_status(struct stream *s)
 {
 	_cleanup_free_ char *message = s->message ? message_header(s->message) : NULL;
-	char code[12];
+	char code[12] = "";
 	nghttp2_nv nv[] = {
 		header(":status", "200"),
 		header("content-type", "application/grpc"),
@@ -185,13 +185,20 @@ static int refuse(struct stream *s, enum grpc_code code, const char *text)
 }
 
 /* A request's message may ask for much memory with few bytes. */
+struct limit {
+	size_t left;
+	bool reached;
+};
+
 static void *limited_alloc(void *data, size_t size)
 {
-	size_t *left = data;
+	struct limit *limit = data;
 
-	if (size > *left)
+	if (size > limit->left) {
+		limit->reached = true;
 		return NULL;
-	*left -= size;
+	}
+	limit->left -= size;
 	return malloc(size);
 }
 
@@ -203,20 +210,19 @@ static void limited_free(void *data, void *p)
 
 static int unpack_and_start(struct stream *s)
 {
-	size_t left = REQUEST_MEMORY;
+	struct limit limit = { .left = REQUEST_MEMORY };
 	ProtobufCAllocator allocator = {
 		.alloc = limited_alloc,
 		.free = limited_free,
-		.allocator_data = &left,
+		.allocator_data = &limit,
 	};
-	ProtobufCMessage *m =
-		protobuf_c_message_unpack(s->method->request, &allocator, s->request.len - PREFIX,
-					  s->request.data + PREFIX);
+	ProtobufCMessage *m = protobuf_c_message_unpack(
+		s->method->request, &allocator, s->request.len - PREFIX, s->request.data + PREFIX);
 
 	if (!m)
-		return refuse(s, left < REQUEST_MEMORY / 2 ? GRPC_RESOURCE_EXHAUSTED : GRPC_INTERNAL,
-			      left < REQUEST_MEMORY / 2 ? "the request needs too much memory" :
-							  "the request's message cannot be read");
+		return refuse(s, limit.reached ? GRPC_RESOURCE_EXHAUSTED : GRPC_INTERNAL,
+			      limit.reached ? "the request needs too much memory" :
+					      "the request's message cannot be read");
 	bytes_clear(&s->request);
 	s->code = s->method->start(s, m);
 	protobuf_c_message_free_unpacked(m, &allocator);
@@ -252,7 +258,8 @@ static int request_data(struct stream *s, const uint8_t *data, size_t len)
 	if (s->started)
 		return 0;
 	if (s->hub->request_bytes > REQUESTS_MEMORY)
-		return refuse(s, GRPC_RESOURCE_EXHAUSTED, "requests of all clients need too much memory");
+		return refuse(s, GRPC_RESOURCE_EXHAUSTED,
+			      "requests of all clients need too much memory");
 	if (b->len + len > PREFIX + REQUEST_MAX)
 		return refuse(s, GRPC_RESOURCE_EXHAUSTED,
 			      "the request is longer than 262144 bytes");
@@ -501,8 +508,8 @@ static ssize_t frame_length(nghttp2_session *session, uint8_t type, int32_t id,
 	return (ssize_t)frame_max < n ? (ssize_t)frame_max : n;
 }
 
-static int session_new(struct conn *c, nghttp2_session_callbacks *callbacks,
-		       nghttp2_option *option, nghttp2_session **ret)
+static int session_new(struct conn *c, nghttp2_session_callbacks *callbacks, nghttp2_option *option,
+		       nghttp2_session **ret)
 {
 	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);

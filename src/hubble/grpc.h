@@ -7,13 +7,13 @@
 
 #include "hubble/hub.h"
 
-#define REQUEST_MAX (256u << 10)     /* bytes of a request's message */
-#define REQUEST_MEMORY (8u << 20)    /* of what it becomes */
-#define REQUESTS_MEMORY (64u << 20)  /* of all requests of all clients */
-#define REQUEST_PATIENCE (30 * NS)   /* from its headers to its end */
-#define IDLE_PATIENCE (1800 * NS)     /* without a request */
-#define STREAMS_MAX 100		     /* of a connection */
-#define HEADERS_MAX (16u << 10)	     /* bytes of a request's headers */
+#define REQUEST_MAX (256u << 10)    /* bytes of a request's message */
+#define REQUEST_MEMORY (8u << 20)   /* of what it becomes */
+#define REQUESTS_MEMORY (64u << 20) /* of all requests of all clients */
+#define REQUEST_PATIENCE (30 * NS)  /* from its headers to its end */
+#define IDLE_PATIENCE (1800 * NS)   /* without a request */
+#define STREAMS_MAX 100		    /* of a connection */
+#define HEADERS_MAX (16u << 10)	    /* bytes of a request's headers */
 
 enum grpc_code {
 	GRPC_OK = 0,
@@ -58,7 +58,7 @@ struct stream {
 	/* request */
 	struct bytes request;
 	size_t headers_size;
-	size_t counted; /* of request_bytes of the hub */
+	size_t counted;	   /* of request_bytes of the hub */
 	uint64_t deadline; /* of now_mono(): until then it is whole, then answered; NEVER */
 	uint64_t timeout;  /* what of that the client asked for */
 	char *path;

@@ -37,6 +37,7 @@ struct clite_hubble {
 	int timer; /* timerfd, for deadlines and patience */
 	enum watch watch_wake, watch_timer;
 	bool woken, dispatching;
+	bool deaf;	   /* some listener is not watched for a while */
 	uint64_t timer_at; /* when it will go off; NEVER */
 
 	struct ring ring;

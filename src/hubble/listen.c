@@ -30,8 +30,9 @@ static int unix_clear(struct clite_hubble *h, const struct sockaddr_un *sa)
 	struct stat st;
 
 	if (lstat(sa->sun_path, &st) != 0)
-		return errno == ENOENT ? 0 :
-					 hub_error(h, errno, "%s: %s", sa->sun_path, strerror(errno));
+		return errno == ENOENT ?
+			       0 :
+			       hub_error(h, errno, "%s: %s", sa->sun_path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return hub_error(h, EEXIST, "%s is there and is not a socket", sa->sun_path);
 	if (unix_alive(sa))
@@ -48,8 +49,7 @@ static int unix_bind(struct clite_hubble *h, struct listener *l, const struct so
 {
 	struct stat st;
 
-	if (fchmod(l->fd, 0600) != 0 ||
-	    bind(l->fd, (const struct sockaddr *)sa, sizeof(*sa)) != 0)
+	if (fchmod(l->fd, 0600) != 0 || bind(l->fd, (const struct sockaddr *)sa, sizeof(*sa)) != 0)
 		return hub_error(h, errno, "%s: cannot bind: %s", sa->sun_path, strerror(errno));
 	l->path = strdup(sa->sun_path);
 	if (!l->path) {
@@ -112,7 +112,8 @@ static int split(struct clite_hubble *h, const char *name, char **host, char **p
 		from++;
 		to--;
 	} else if (memchr(from, ':', (size_t)(to - from))) {
-		return hub_error(h, EINVAL, "address '%s': an IPv6 address needs brackets: \"[::1]:4244\"",
+		return hub_error(h, EINVAL,
+				 "address '%s': an IPv6 address needs brackets: \"[::1]:4244\"",
 				 name);
 	}
 	*host = strndup(from, (size_t)(to - from));
@@ -243,27 +244,45 @@ static int start(struct clite_hubble *h, struct listener *l,
 	return 0;
 }
 
+static struct listener *find(struct clite_hubble *h, const char *name)
+{
+	struct listener *l;
+
+	TAILQ_FOREACH(l, &h->listeners, entry) {
+		if (!strcmp(l->name, name))
+			return l;
+	}
+	return NULL;
+}
+
 int listener_open(struct clite_hubble *h, const char *name,
 		  const struct clite_hubble_listen_opts *o)
 {
-	struct listener *l;
+	struct listener *l = find(h, name);
 	int r;
 
-	TAILQ_FOREACH(l, &h->listeners, entry)
-		if (!strcmp(l->name, name))
-			return set_opts(h, l, o);
+	if (l)
+		return set_opts(h, l, o);
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;
+	TAILQ_INSERT_TAIL(&h->listeners, l, entry);
 	l->watch = WATCH_LISTENER;
 	l->fd = -1;
 	l->name = strdup(name);
 	r = l->name ? start(h, l, o) : -ENOMEM;
-	if (r) {
+	if (r)
 		listener_free(h, l, true);
-		return r;
-	}
-	TAILQ_INSERT_TAIL(&h->listeners, l, entry);
+	return r;
+}
+
+int listener_close(struct clite_hubble *h, const char *name)
+{
+	struct listener *l = find(h, name);
+
+	if (!l)
+		return hub_error(h, ENOENT, "nobody listens at '%s'", name);
+	listener_free(h, l, true);
 	return 0;
 }
 
@@ -271,6 +290,7 @@ void listener_free(struct clite_hubble *h, struct listener *l, bool remove)
 {
 	struct stat st;
 
+	TAILQ_REMOVE(&h->listeners, l, entry);
 	if (remove && l->fd >= 0)
 		listener_watch(h, l, false);
 	if (remove && l->path && lstat(l->path, &st) == 0 && st.st_dev == l->dev &&

@@ -17,7 +17,7 @@ struct name {
 	uint64_t hash;
 	uint32_t refs;
 	uint32_t kind;
-	size_t size; /* of all of it, bytes */
+	size_t size;	    /* of all of it, bytes */
 	const uint8_t *key; /* all of its texts; what is below points there */
 	size_t key_len;
 	union {

@@ -9,7 +9,7 @@
 struct ring_entry {
 	struct clite_event event; /* lost: only its time */
 	struct name *source, *destination, *policies, *node, *summary, *file;
-	uint64_t lost; /* events; 0: this is a flow */
+	uint64_t lost;	     /* events; 0: this is a flow */
 	uint64_t lost_since; /* time of the first of them, ns */
 	uint32_t kind;
 };

@@ -201,7 +201,8 @@ enum event_l4 event_l4(const struct clite_event *e)
 	case IPPROTO_ICMP:
 		return e->family == 6 ? L4_NONE : L4_ICMP4;
 	case IPPROTO_ICMPV6:
-		return e->family == 4 ? L4_NONE : L4_ICMP6;
+		/* a saved flow may not say its family */
+		return e->family == 6 || !e->family ? L4_ICMP6 : L4_NONE;
 	default:
 		return L4_NONE;
 	}

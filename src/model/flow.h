@@ -36,6 +36,9 @@ void flow_text(const struct clite_flow *f, struct buf *out);
 void flow_comment(const struct clite_flow *f, struct buf *out);
 /* {"flow":{...},"node_name":"...","time":"..."}, as hubble observe -o json. */
 void flow_json(const struct clite_flow *f, struct buf *out);
+/* The same for events that were lost; source is a name of Hubble's LostEventSource. */
+void flow_lost_json(const char *source, uint64_t n, const char *node, uint64_t time,
+		    struct buf *out);
 
 /* Hubble's names: "FORWARDED", "L3_L4"; NULL for numbers that have none. */
 const char *flow_verdict_name(uint32_t verdict);

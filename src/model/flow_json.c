@@ -357,3 +357,15 @@ void flow_json(const struct clite_flow *f, struct buf *out)
 	put_time(out, "time", f->event->time);
 	buf_puts(out, "}");
 }
+
+void flow_lost_json(const char *source, uint64_t n, const char *node, uint64_t time,
+		    struct buf *out)
+{
+	buf_puts(out, "{\"lost_events\":{");
+	put_text(out, "source", source);
+	put_key(out, "num_events_lost");
+	buf_printf(out, "\"%llu\"}", (unsigned long long)n);
+	put_text(out, "node_name", node);
+	put_time(out, "time", time);
+	buf_puts(out, "}");
+}

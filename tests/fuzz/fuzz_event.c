@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Any bytes as a record of the ring, with any bytes as names: refused, or written
- * as one line and as an object that is JSON. The same bytes are also taken for the
- * public struct, which callers may fill in as they like. Link it with
+ * as one line and as an object that is JSON and is read back. The same bytes are also
+ * taken for the public struct, which callers may fill in as they like. Link it with
  * -fsanitize=fuzzer, or with replay.c. */
 #include "model/flow.h"
 
 #include <stdio.h>
+
+#include "model/flow_parse.h"
 
 static void check(bool ok, const char *what)
 {
@@ -127,6 +129,20 @@ static const struct clite_rule_info *rule(void *data, uint32_t cookie)
 	return cookie & 1 ? &n->rule : NULL;
 }
 
+/* ---- reading it back ---------------------------------------------------------------- */
+
+static void check_read_back(struct buf *json)
+{
+	_cleanup_buf_ struct buf line = {}, again = {};
+	struct flow_parsed p = {};
+
+	buf_put(&line, json->data, json->len);
+	check(flow_parse(&p, line.data, line.len, NULL) == 1, "the JSON is not read as a flow");
+	flow_json(&p.flow, &again);
+	check(!strcmp(again.data, json->data), "the JSON is read as another flow");
+	flow_parsed_clear(&p);
+}
+
 /* ---- the target ------------------------------------------------------------------ */
 
 static void check_written(const struct clite_event *e, struct fuzz_names *n)
@@ -155,6 +171,7 @@ static void check_written(const struct clite_event *e, struct fuzz_names *n)
 	check(!json.failed && json.len == strlen(json.data), "the JSON is not whole");
 	end = json_value(json.data, 8);
 	check(end && !*end, "what should be JSON is none");
+	check_read_back(&json);
 }
 
 static void check_decoded(const struct clite_event *e)

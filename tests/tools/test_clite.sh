@@ -400,13 +400,22 @@ check "policy trace: bad port" says 2 "'http' is not PORT[/PROTOCOL]" clite poli
 # the same flows, saved: what another policy would do to them
 sed 's/app: red/app: green/' "$tmp/web.yaml" >"$tmp/new.yaml"
 grep '^{' "$tmp/lines" >"$tmp/saved"
-check "policy rehearse: saved flows" shows '^would be DROPPED: .* -> 10.77.0.2:80 .*; then: no rule allows it' \
+check "policy rehearse: saved flows" shows '^would be DROPPED: .* shop/red:[0-9]+ .* -> blue:80 .*; then: no rule allows it' \
 	policy rehearse "$tmp/new.yaml" --flows "$tmp/saved"
 check "policy rehearse: says how many" grep -qE '^[0-9]+ flows?: [1-9][0-9]* would be dropped, 0 would be allowed$' "$tmp/out"
 check "policy rehearse: a deletion changes nothing for who is allowed" \
 	shows '^[0-9]+ flows?: 0 would be dropped, 0 would be allowed$' policy rehearse --delete web --flows "$tmp/saved"
 check "policy rehearse: nothing has come into force" get red 10.96.0.1
-check "policy rehearse: no flows" says 1 "web.yaml:1: is no flow" clite policy rehearse "$tmp/new.yaml" --flows "$tmp/web.yaml"
+check "policy rehearse: no flows" says 1 "web.yaml:1: byte 1: '-' where an object should be; expected a line of JSON as" clite policy rehearse "$tmp/new.yaml" --flows "$tmp/web.yaml"
+{ cat "$tmp/saved"; echo '{"lost_events":{"num_events_lost":"3"}}'; echo '{"x":1}'; } | gzip >"$tmp/saved.gz"
+check "policy rehearse: a compressed file" status 0 clite policy rehearse "$tmp/new.yaml" --flows "$tmp/saved.gz"
+check "policy rehearse: flows of a compressed file" grep -qE '^would be DROPPED: .* shop/red:[0-9]+ .* -> blue:80 ' "$tmp/out"
+check "policy rehearse: lines that are no flows are counted" \
+	grep -qE 'saved.gz: 2 of [0-9]+ lines are no flows' "$tmp/err"
+echo '{"flow":{"source":{"identity":-1}}}' >"$tmp/wrong"
+check "policy rehearse: a field that is wrong" says 1 "$tmp/wrong:1: flow.source.identity: '-1' is not a number" \
+	clite policy rehearse "$tmp/new.yaml" --flows "$tmp/wrong"
+check "policy rehearse: no file" says 3 "$tmp/none: No such file" clite policy rehearse "$tmp/new.yaml" --flows "$tmp/none"
 check "policy rehearse: no candidate" says 2 "a candidate is missing" clite policy rehearse
 background rehearsal host env --default-signal=INT "$BUILD/tools/clite/clite" policy rehearse "$tmp/new.yaml" --commit
 rehearsal=$pid

@@ -171,7 +171,7 @@ if "$tool" --check-config --config "$tmp/hubble.yaml" >/dev/null 2>&1; then
 		<<<"hubble-metrics: ['drop:sourceContext=pods']"
 	check "hubble-metrics: twice" wrong 1 "hubble-metrics: metric 'drop' is there twice" <<<"hubble-metrics: [drop, drop]"
 else
-	check "hubble-metrics: not built" wrong 1 "hubble-metrics: clited was built without libcilium-lite-hubble" \
+	check "hubble-metrics: not built" wrong 1 "hubble-metrics: this clited was built without libcilium-lite-hubble" \
 		<<<"hubble-metrics: [drop]"
 fi
 check "hubble-metrics: no list" wrong 1 "hubble-metrics: a list is wanted" <<<"hubble-metrics: drop"

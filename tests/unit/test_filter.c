@@ -9,6 +9,7 @@
 #include "model/filter.h"
 #include "model/filter_parts.h"
 #include "model/flow.h"
+#include "../filter_has.h"
 
 /* ---- flows -------------------------------------------------------------------------- */
 
@@ -280,37 +281,6 @@ END_TEST
 
 /* ---- what the kernel gets ---------------------------------------------------------------- */
 
-/* Does an alternative let an event through? */
-static bool has(const struct filter_kernel *k, const struct clite_event *e)
-{
-	const uint32_t direction = e->trace_reason != 2 ? e->direction :
-				   e->direction		? 3 - e->direction :
-							  0;
-	struct prefix s = { .family = (uint8_t)e->family, .len = e->family == 4 ? 32 : 128 };
-	struct prefix d = s;
-	bool ports = e->has_ports && (e->protocol == IPPROTO_TCP || e->protocol == IPPROTO_UDP ||
-				      e->protocol == IPPROTO_SCTP);
-
-	memcpy(s.ip, e->source, 16);
-	memcpy(d.ip, e->destination, 16);
-	return (!k->types || k->types >> e->type & 1) &&
-	       (!k->verdicts || k->verdicts >> e->verdict & 1) &&
-	       (!k->replies || k->replies >> e->is_reply & 1) &&
-	       (!k->directions || k->directions >> direction & 1) &&
-	       (!k->families || k->families >> e->family & 1) &&
-	       (!k->drop_reason || k->drop_reason == e->drop_reason) &&
-	       (e->tcp_flags & k->tcp_flags) == k->tcp_flags &&
-	       (!k->has_source_identity || k->source_identity == e->source_identity) &&
-	       (!k->has_destination_identity ||
-		k->destination_identity == e->destination_identity) &&
-	       (!k->has_source_port || (ports && k->source_port == e->source_port)) &&
-	       (!k->has_destination_port ||
-		(ports && k->destination_port == e->destination_port)) &&
-	       (!k->protocol || k->protocol == e->protocol) &&
-	       (!k->source.family || prefix_contains(&k->source, &s)) &&
-	       (!k->destination.family || prefix_contains(&k->destination, &d));
-}
-
 static uint32_t kernel_passed(const struct filters *fs, size_t max)
 {
 	struct filter_kernel k[64];
@@ -320,7 +290,7 @@ static uint32_t kernel_passed(const struct filters *fs, size_t max)
 	ck_assert_uint_le(n, max);
 	for (size_t i = 0; i < FLOWS; i++)
 		for (size_t j = 0; j < n; j++)
-			bits |= (uint32_t)has(&k[j], &events[i]) << i;
+			bits |= (uint32_t)filter_has(&k[j], &events[i]) << i;
 	return bits;
 }
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a change of policies would do to the flows that are there. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "output.h"
 #include "policy.h"
@@ -16,7 +14,9 @@ struct rehearse {
 	const char *flows; /* a file of saved flows; NULL: those that come */
 	uint32_t seconds;
 	bool commit;
-	int policies; /* that the candidate brings or deletes */
+	int policies;			       /* that the candidate brings or deletes */
+	struct clite_flow_reader_counts lines; /* of the file */
+	const struct clite_flow *flow;	       /* of it, that is judged */
 };
 
 /* ---- a flow that would change ---------------------------------------------------- */
@@ -59,9 +59,11 @@ static json_t *side_json(uint32_t verdict, uint32_t reason, uint32_t direction,
 	return side;
 }
 
-/* The event as the library writes it. NULL: it cannot. */
-static char *event_line(struct cli *cli, const struct clite_event *e, bool json)
+/* The event as the library writes it; a saved flow with the names it has, since the
+ * numbers of its endpoints may be others' here. NULL: it cannot. */
+static char *event_line(struct rehearse *h, const struct clite_event *e)
 {
+	struct clite_ctx *ctx = h->cli->ctx;
 	char *line = NULL;
 	size_t size = 1024;
 
@@ -69,8 +71,12 @@ static char *event_line(struct cli *cli, const struct clite_event *e, bool json)
 		int n;
 
 		line = xrealloc(line, size, 1);
-		n = json ? clite_event_json(cli->ctx, e, line, size) :
-			   clite_event_text(cli->ctx, e, line, size);
+		if (h->flow)
+			n = h->cli->json ? clite_flow_json(h->flow, line, size) :
+					   clite_flow_text(h->flow, line, size);
+		else
+			n = h->cli->json ? clite_event_json(ctx, e, line, size) :
+					   clite_event_text(ctx, e, line, size);
 		if (n >= 0 && (size_t)n < size)
 			return line;
 		if (n < 0) {
@@ -85,7 +91,7 @@ static int on_flow(const struct clite_rehearsal_flow *f, void *userdata)
 {
 	struct rehearse *h = userdata;
 	struct cli *cli = h->cli;
-	_cleanup_free_ char *line = event_line(cli, f->event, cli->json);
+	_cleanup_free_ char *line = event_line(h, f->event);
 
 	if (cli->json) {
 		json_t *object = json_new_object(), *event = json_loads(line ? line : "", 0, NULL);
@@ -113,145 +119,46 @@ static int on_flow(const struct clite_rehearsal_flow *f, void *userdata)
 	return ferror(stdout) ? -ECANCELED : 0;
 }
 
-/* ---- saved flows: lines of JSON as "clite -o json monitor" and Hubble write them -- */
+/* ---- saved flows --------------------------------------------------------------------- */
 
-static uint32_t number_of(const json_t *object, const char *key)
+static int wrong_line(struct rehearse *h, struct clite_flow_reader *reader, int err)
 {
-	const json_t *v = json_object_get(object, key);
+	const char *why = clite_flow_reader_error(reader);
+	_cleanup_free_ char *text = NULL;
 
-	return json_is_integer(v) ? (uint32_t)json_integer_value(v) : 0;
+	if (err != -CLITE_EDOCUMENT)
+		return fail_text(h->cli, err, why);
+	text = xprintf("%s; expected a line of JSON as 'clite -o json monitor' writes it", why);
+	return fail_text(h->cli, err, text);
 }
 
-static int addresses(const json_t *flow, struct clite_event *e)
+static int feed_flows(struct rehearse *h, struct clite_rehearsal *r,
+		      struct clite_flow_reader *reader)
 {
-	const json_t *ip = json_object_get(flow, "IP");
-	const char *from = json_string_value(json_object_get(ip, "source"));
-	const char *to = json_string_value(json_object_get(ip, "destination"));
-	int af = from && strchr(from, ':') ? AF_INET6 : AF_INET;
+	int n;
 
-	if (!from || !to || inet_pton(af, from, e->source) != 1 ||
-	    inet_pton(af, to, e->destination) != 1)
-		return -EINVAL;
-	e->family = af == AF_INET ? 4 : 6;
-	return 0;
-}
-
-static int ports(const json_t *flow, struct clite_event *e)
-{
-	static const struct {
-		const char *name;
-		uint32_t protocol;
-		bool icmp;
-	} known[] = {
-		{ "TCP", IPPROTO_TCP, false },	     { "UDP", IPPROTO_UDP, false },
-		{ "SCTP", IPPROTO_SCTP, false },     { "ICMPv4", IPPROTO_ICMP, true },
-		{ "ICMPv6", IPPROTO_ICMPV6, true },
-	};
-	const json_t *l4 = json_object_get(flow, "l4");
-
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		const json_t *v = json_object_get(l4, known[i].name);
-
-		if (!v)
-			continue;
-		e->protocol = known[i].protocol;
-		e->has_ports = 1;
-		if (known[i].icmp) {
-			e->icmp_type = (uint8_t)number_of(v, "type");
-			e->icmp_code = (uint8_t)number_of(v, "code");
-		} else {
-			e->source_port = (uint16_t)number_of(v, "source_port");
-			e->destination_port = (uint16_t)number_of(v, "destination_port");
-		}
-		return 0;
+	while ((n = clite_flow_reader_next(reader, &h->flow)) > 0) {
+		n = clite_rehearsal_feed(r, h->flow->event);
+		if (n < 0)
+			return fail(h->cli, n);
 	}
-	return -EINVAL;
-}
-
-/* "2026-01-31T12:00:00.123456789Z"; 0: not said. */
-static uint64_t time_of(const json_t *flow)
-{
-	const char *text = json_string_value(json_object_get(flow, "time"));
-	uint64_t ns = 0, unit = 100000000;
-	struct tm tm = { 0 };
-	const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
-
-	if (!rest)
-		return 0;
-	if (*rest == '.')
-		for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit /= 10)
-			ns += unit * (uint64_t)(*rest - '0');
-	return (uint64_t)timegm(&tm) * 1000000000 + ns;
-}
-
-/* -EINVAL: it is none. */
-static int flow_parse(const json_t *line, struct clite_event *e)
-{
-	const json_t *flow = json_object_get(line, "flow");
-
-	if (!flow)
-		flow = line;
-	*e = (struct clite_event){
-		.sz = sizeof(*e),
-		.time = time_of(flow),
-		.type = CLITE_EVENT_TRACE,
-		.verdict = CLITE_VERDICT_FORWARDED,
-		.drop_reason = number_of(flow, "drop_reason"),
-		.source_identity = number_of(json_object_get(flow, "source"), "identity"),
-		.destination_identity = number_of(json_object_get(flow, "destination"), "identity"),
-		.source_file = "",
-	};
-	if (e->drop_reason) {
-		e->type = CLITE_EVENT_DROP;
-		e->verdict = CLITE_VERDICT_DROPPED;
-	}
-	e->is_reply = json_is_true(json_object_get(flow, "is_reply")) ||
-		      json_is_true(json_object_get(flow, "reply"));
-	return addresses(flow, e) || ports(flow, e) ? -EINVAL : 0;
-}
-
-static int feed_line(struct rehearse *h, struct clite_rehearsal *r, const char *line, size_t number)
-{
-	json_t *object = json_loads(line, 0, NULL);
-	struct clite_event e;
-	int ret;
-
-	if (!object) {
-		_cleanup_free_ char *text =
-			xprintf("%s:%zu: is no flow: expected a line of JSON as 'clite -o json "
-				"monitor' writes it",
-				h->flows, number);
-
-		return fail_text(h->cli, -EINVAL, text);
-	}
-	ret = flow_parse(object, &e);
-	json_decref(object);
-	/* What has no ports (lost events, layer 7) is not for policies of L3 and L4. */
-	if (ret)
-		return CLI_OK;
-	ret = clite_rehearsal_feed(r, &e);
-	return ret < 0 ? fail(h->cli, ret) : CLI_OK;
+	return n < 0 ? wrong_line(h, reader, n) : CLI_OK;
 }
 
 static int feed_file(struct rehearse *h, struct clite_rehearsal *r)
 {
-	FILE *f = strcmp(h->flows, "-") ? fopen(h->flows, "re") : stdin;
-	_cleanup_free_ char *line = NULL;
-	size_t size = 0, number = 0;
-	int code = CLI_OK;
+	struct clite_flow_reader *reader;
+	int code = clite_flow_reader_new(&reader);
 
-	if (!f) {
-		_cleanup_free_ char *text = xprintf("%s: %s", h->flows, strerror(errno));
-
-		return fail_text(h->cli, -errno, text);
-	}
-	while (!code && getline(&line, &size, f) >= 0) {
-		number++;
-		if (line[strspn(line, " \t\r\n")])
-			code = feed_line(h, r, line, number);
-	}
-	if (f != stdin)
-		fclose(f);
+	if (code < 0)
+		return fail(h->cli, code);
+	if (strcmp(h->flows, "-") != 0)
+		code = clite_flow_reader_open(reader, h->flows);
+	else
+		code = clite_flow_reader_fd(reader, STDIN_FILENO, "standard input");
+	code = code < 0 ? wrong_line(h, reader, code) : feed_flows(h, r, reader);
+	clite_flow_reader_counts(reader, &h->lines);
+	clite_flow_reader_free(reader);
 	return code;
 }
 
@@ -270,6 +177,10 @@ static void report(struct rehearse *h, struct clite_rehearsal *r)
 		json_put_number(summary, "would_be_dropped", c.denied);
 		json_put_number(summary, "would_be_allowed", c.allowed);
 		json_put_number(summary, "lost", c.lost);
+		if (h->flows) {
+			json_put_number(summary, "lines", h->lines.lines);
+			json_put_number(summary, "no_flows", h->lines.others);
+		}
 		json_put(object, "summary", summary);
 		json_print_line(object);
 	} else {
@@ -277,6 +188,9 @@ static void report(struct rehearse *h, struct clite_rehearsal *r)
 		       (unsigned long long)c.flows, c.flows == 1 ? "" : "s",
 		       (unsigned long long)c.denied, (unsigned long long)c.allowed);
 	}
+	if (h->lines.others)
+		complain(h->cli, "%s: %llu of %llu lines are no flows: passed over", h->flows,
+			 (unsigned long long)h->lines.others, (unsigned long long)h->lines.lines);
 	if (c.lost)
 		complain(h->cli, "%llu events lost: flows may have been missed",
 			 (unsigned long long)c.lost);
@@ -340,7 +254,7 @@ static uint32_t seconds_arg(const struct cli *cli)
 
 int cmd_policy_rehearse(struct cli *cli)
 {
-	struct rehearse h = { .cli = cli };
+	struct rehearse h = { .cli = cli, .lines.sz = sizeof(h.lines) };
 	struct clite_txn *txn = NULL;
 	int key, r;
 

@@ -94,6 +94,7 @@ static const struct key config_keys[] = {
 	{ "node", read_text, offsetof(struct config, node), 0, 0 },
 	{ "zone", read_text, offsetof(struct config, zone), 0, 0 },
 	{ "node-addresses", read_node_addresses, 0, 0, 0 },
+	{ "hubble", read_hubble, offsetof(struct config, hubble), 0, 0 },
 	{ "metrics", read_listen, offsetof(struct config, metrics), 0, 0 },
 	{ "hubble-metrics", read_hubble_metrics, offsetof(struct config, hubble_metrics), 0, 0 },
 	{ 0 },
@@ -113,6 +114,7 @@ void config_free(struct config *c)
 	for (size_t i = 0; i < c->nchecks; i++)
 		check_clear(&c->checks[i]);
 	free(c->checks);
+	hubble_config_clear(&c->hubble);
 	strings_clear(&c->files);
 	strings_clear(&c->node_addresses);
 	free(c->node);
