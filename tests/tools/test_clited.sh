@@ -117,7 +117,7 @@ check "not YAML" wrong 2 "not YAML: " <<<$'health-checks:\n- ]'
 check "no map" wrong 1 "the configuration: a map of keys and values is wanted" <<<"[1]"
 check "two documents" wrong 3 "a second document" <<<$'zone: a\n---\nzone: b'
 check "an unknown key" wrong 2 \
-	"unknown key 'nodes'; there are: health-checks, services, node, zone, node-addresses, metrics, hubble-metrics" <<<$'zone: a\nnodes: b'
+	"unknown key 'nodes'; there are: health-checks, services, node, zone, node-addresses, hubble, metrics, hubble-metrics" <<<$'zone: a\nnodes: b'
 check "a key twice" wrong 3 "the key 'zone' is there twice" <<<$'zone: a\nnode: a\nzone: b'
 check "no list" wrong 1 "services: a list is wanted" <<<"services: /a"
 check "a list for one value" wrong 1 "zone: a single value is wanted, not a list" <<<"zone: [a]"
