@@ -357,6 +357,12 @@ static int observe_source(struct observe *o)
 	return observe_instance(o);
 }
 
+/* Then lines need not come out one by one. */
+static bool has_end(const struct observe *o)
+{
+	return o->input || (server_address(&o->server) && !o->follow);
+}
+
 static int run(struct observe *o)
 {
 	int r = make_filters(o);
@@ -365,7 +371,7 @@ static int run(struct observe *o)
 		r = follow_begin(o->cli);
 	if (r)
 		return r;
-	setvbuf(stdout, NULL, o->input ? _IOFBF : _IOLBF, 0);
+	setvbuf(stdout, NULL, has_end(o) ? _IOFBF : _IOLBF, 0);
 	r = observe_source(o);
 	end_output(o);
 	follow_end();
