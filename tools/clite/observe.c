@@ -214,13 +214,15 @@ static int add_filters(struct observe *o, uint32_t list, const struct flow_filte
 	for (size_t i = 0; i < filters->n; i++) {
 		int r = clite_filters_add(o->filters, list, &filters->items[i]);
 
+		if (r == -EINVAL)
+			usage_error(o->cli, "%s", clite_filters_error(o->filters));
 		if (r < 0)
 			return fail_text(o->cli, r, clite_filters_error(o->filters));
 	}
 	return CLI_OK;
 }
 
-/* For flows that are not filtered by a server. */
+/* For flows that no server filters. */
 static int make_filters(struct observe *o)
 {
 	int r = clite_filters_new(&o->filters);
@@ -365,7 +367,8 @@ static bool has_end(const struct observe *o)
 
 static int run(struct observe *o)
 {
-	int r = make_filters(o);
+	bool server = !o->input && server_address(&o->server);
+	int r = server ? CLI_OK : make_filters(o);
 
 	if (!r)
 		r = follow_begin(o->cli);
