@@ -90,7 +90,7 @@ struct clite_subscribe_opts {
 	uint32_t ring_bytes;  /**< a power of two and a multiple of the page size; 0: 1 MiB */
 	uint32_t capture_bytes; /**< first bytes of each packet that are wanted, up to 16384; the ring must hold at least 4 such events; 0: none */
 	void (*destroy)(void *userdata); /**< called once, when no callback comes any more; may be NULL */
-	struct clite_filters *filters; /**< events that pass them (cilium-lite/filter.h); what can be decided from a packet's numbers the datapath decides, and the others never reach the ring; a reference is taken, and the set must not be changed any more; NULL: all */
+	struct clite_filters *filters; /**< events that pass them (cilium-lite/filter.h); what can be decided from a packet's numbers the datapath decides, and the others never reach the ring; a reference is taken, and the set does not change any more; NULL: all */
 };
 
 /** Subscribe to events: clite_dispatch() calls cb for each.

@@ -45,8 +45,9 @@ static bool wanted(struct clite_subscription *s, const struct clite_event *e)
 
 	if (!s->filters)
 		return true;
-	/* Without memory for names: rather one too many. */
-	if (s->filters->filters.names && ctx_flow(s->ctx, e, &flow))
+	/* What is new has a name, too. Where names cannot be had: rather one too many. */
+	if (s->filters->filters.names &&
+	    (state_refresh(&s->ctx->st, NULL) || ctx_flow(s->ctx, e, &flow)))
 		return true;
 	return filters_pass(&s->filters->filters, flow);
 }
@@ -184,6 +185,8 @@ int clite_subscribe(struct clite_ctx *ctx, const struct clite_subscribe_opts *op
 	}
 	s->destroy = o.destroy;
 	s->filters = clite_filters_ref(o.filters);
+	if (s->filters)
+		s->filters->used = true;
 	s->ctx = clite_ref(ctx);
 	s->next = ctx->subs;
 	ctx->subs = s;

@@ -134,7 +134,7 @@ static void give_back(void *data, void *p)
 static int bad_message(struct clite_hubble_call *call, int err, const char *why)
 {
 	call->error = failure_set(&call->failure, err, "%s: %s",
-				  call_method(call->method)->path + 1, why);
+				  client_method(call->method)->path + 1, why);
 	if (!call->over)
 		http_reset(call, NGHTTP2_CANCEL);
 	bytes_clear(&call->in);
@@ -151,8 +151,8 @@ static int unpack(struct clite_hubble_call *call, const uint8_t *data, size_t le
 	};
 
 	arena_reset(&call->arena);
-	call->message =
-		protobuf_c_message_unpack(call_method(call->method)->answer, &allocator, len, data);
+	call->message = protobuf_c_message_unpack(client_method(call->method)->answer, &allocator,
+						  len, data);
 	if (!call->message)
 		return bad_message(call, EBADMSG,
 				   "a message of the server cannot be read, or is too large");
@@ -223,7 +223,7 @@ static const char *status_name(int status)
 /* What the server said in the end, as an error of the call. */
 static void judge(struct clite_hubble_call *call)
 {
-	const char *path = call_method(call->method)->path + 1;
+	const char *path = client_method(call->method)->path + 1;
 
 	if (call->error)
 		return;
@@ -394,7 +394,7 @@ static int check_time(struct clite_hubble_client *c)
 		if (call->over || !call->deadline || now < call->deadline)
 			continue;
 		call->error = failure_set(&call->failure, ETIMEDOUT, "%s: no answer in time",
-					  call_method(call->method)->path + 1);
+					  client_method(call->method)->path + 1);
 		http_reset(call, NGHTTP2_CANCEL);
 	}
 	return 0;
@@ -654,7 +654,7 @@ static int call_begin(struct clite_hubble_call *call, const struct clite_hubble_
 
 	if (r < 0)
 		return r;
-	if (!call_method(call->method)->stream)
+	if (!client_method(call->method)->stream)
 		call->deadline =
 			client_now() + c->request_timeout + (c->wire.up ? 0 : c->connect_timeout);
 	if (c->error) {
@@ -678,7 +678,7 @@ int clite_hubble_client_call(struct clite_hubble_client *client, uint32_t method
 		return r;
 	if (!cb || !ret)
 		return -EINVAL;
-	if (!call_method(method))
+	if (!client_method(method))
 		return failure_set(&client->failure, EINVAL, "%u is no call", method);
 	r = check_request(request, &checked, &client->failure);
 	if (r < 0)

@@ -53,12 +53,12 @@ void wire_close(struct wire *w);
 
 /* ---- TLS (client_tls.c) -------------------------------------------------------------- */
 
-int wire_tls_init(struct wire *w, const struct clite_hubble_client_opts *opts, bool insecure,
-		  struct failure *f);
-int wire_tls_start(struct wire *w, struct failure *f);
-int wire_tls_handshake(struct wire *w, struct failure *f); /* 1: done, 0: not yet */
-ssize_t wire_tls_read(struct wire *w, void *buf, size_t size, struct failure *f);
-int wire_tls_write(struct wire *w, const void *data, size_t len, struct failure *f);
+int client_tls_init(struct wire *w, const struct clite_hubble_client_opts *opts, bool insecure,
+		    struct failure *f);
+int client_tls_start(struct wire *w, struct failure *f);
+int client_tls_handshake(struct wire *w, struct failure *f); /* 1: done, 0: not yet */
+ssize_t client_tls_read(struct wire *w, void *buf, size_t size, struct failure *f);
+int client_tls_write(struct wire *w, const void *data, size_t len, struct failure *f);
 
 /* ---- calls ---------------------------------------------------------------------------- */
 
@@ -136,7 +136,7 @@ struct method {
 };
 
 /* NULL: there is none. (client_request.c) */
-const struct method *call_method(uint32_t method);
+const struct method *client_method(uint32_t method);
 /* The request as it goes out, with its prefix. */
 int request_pack(uint32_t method, const struct clite_hubble_request *request, struct bytes *out,
 		 struct failure *f);

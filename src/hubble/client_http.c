@@ -271,7 +271,7 @@ int http_call(struct clite_hubble_call *call)
 	const nghttp2_nv headers[] = {
 		header(":method", "POST"),
 		header(":scheme", c->wire.tls ? "https" : "http"),
-		header(":path", call_method(call->method)->path),
+		header(":path", client_method(call->method)->path),
 		header(":authority", c->wire.host),
 		header("content-type", "application/grpc"),
 		header("te", "trailers"),

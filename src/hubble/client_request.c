@@ -32,7 +32,7 @@ static const struct method methods[] = {
 				      true },
 };
 
-const struct method *call_method(uint32_t method)
+const struct method *client_method(uint32_t method)
 {
 	return method < ARRAY_SIZE(methods) && methods[method].path ? &methods[method] : NULL;
 }

@@ -72,8 +72,8 @@ static bool expect_name(struct wire *w, const char *name)
 	return SSL_set1_host(w->ssl, name) && SSL_set_tlsext_host_name(w->ssl, name);
 }
 
-int wire_tls_init(struct wire *w, const struct clite_hubble_client_opts *opts, bool insecure,
-		  struct failure *f)
+int client_tls_init(struct wire *w, const struct clite_hubble_client_opts *opts, bool insecure,
+		    struct failure *f)
 {
 	static const uint8_t h2[] = { 2, 'h', '2' };
 	int r;
@@ -98,7 +98,7 @@ int wire_tls_init(struct wire *w, const struct clite_hubble_client_opts *opts, b
 	return 0;
 }
 
-int wire_tls_start(struct wire *w, struct failure *f)
+int client_tls_start(struct wire *w, struct failure *f)
 {
 	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
 
@@ -137,7 +137,7 @@ static int outcome(struct wire *w, int r, struct failure *f)
 	return tls_failed(w, f);
 }
 
-int wire_tls_handshake(struct wire *w, struct failure *f)
+int client_tls_handshake(struct wire *w, struct failure *f)
 {
 	const uint8_t *protocol;
 	unsigned int len;
@@ -155,7 +155,7 @@ int wire_tls_handshake(struct wire *w, struct failure *f)
 	return r < 0 ? r : 1;
 }
 
-ssize_t wire_tls_read(struct wire *w, void *buf, size_t size, struct failure *f)
+ssize_t client_tls_read(struct wire *w, void *buf, size_t size, struct failure *f)
 {
 	int n;
 
@@ -166,7 +166,7 @@ ssize_t wire_tls_read(struct wire *w, void *buf, size_t size, struct failure *f)
 	return n > 0 ? n : outcome(w, n, f);
 }
 
-int wire_tls_write(struct wire *w, const void *data, size_t len, struct failure *f)
+int client_tls_write(struct wire *w, const void *data, size_t len, struct failure *f)
 {
 	int n;
 

@@ -146,7 +146,7 @@ int wire_open(struct wire *w, const char *address, const struct clite_hubble_cli
 	else
 		tls = opts->tls != CLITE_HUBBLE_TLS_OFF;
 	if (!r && tls)
-		r = wire_tls_init(w, opts, insecure, f);
+		r = client_tls_init(w, opts, insecure, f);
 	return r;
 }
 
@@ -163,7 +163,7 @@ static int connect_done(struct wire *w, struct failure *f)
 		return 0; /* not yet */
 	if (!err) {
 		w->connected = true;
-		return w->tls ? wire_tls_start(w, f) : 0;
+		return w->tls ? client_tls_start(w, f) : 0;
 	}
 	close(w->fd);
 	w->fd = -1;
@@ -186,7 +186,7 @@ int wire_advance(struct wire *w, struct failure *f)
 		/* what came is for the handshake */
 		r = (int)wire_read(w, &none, 0, f);
 		if (!r)
-			r = wire_tls_handshake(w, f);
+			r = client_tls_handshake(w, f);
 		if (r <= 0)
 			return r;
 	}
@@ -217,7 +217,7 @@ ssize_t wire_read(struct wire *w, void *buf, size_t size, struct failure *f)
 
 	if (!w->tls)
 		return receive(w, buf, size, f);
-	n = w->up ? wire_tls_read(w, buf, size, f) : 0;
+	n = w->up ? client_tls_read(w, buf, size, f) : 0;
 	if (n)
 		return n;
 	n = receive(w, chunk, sizeof(chunk), f);
@@ -226,13 +226,13 @@ ssize_t wire_read(struct wire *w, void *buf, size_t size, struct failure *f)
 	r = tls_input(w->ssl, chunk, (size_t)n);
 	if (r < 0)
 		return r;
-	return w->up ? wire_tls_read(w, buf, size, f) : 0;
+	return w->up ? client_tls_read(w, buf, size, f) : 0;
 }
 
 int wire_write(struct wire *w, const void *data, size_t len, struct failure *f)
 {
 	if (w->tls)
-		return wire_tls_write(w, data, len, f);
+		return client_tls_write(w, data, len, f);
 	return bytes_put(&w->out, data, len) ? 0 : -ENOMEM;
 }
 

@@ -179,6 +179,7 @@ static void timers(struct clite_hubble *h)
 	listen_again(h);
 	if (h->ctx) {
 		agent_look(h);
+		check_lost(h, now_real()); /* no event may follow for long */
 		next = now + LOOK_INTERVAL;
 	}
 	TAILQ_FOREACH(c, &h->conns, entry)
@@ -342,6 +343,15 @@ int clite_hubble_listen(struct clite_hubble *hubble, const char *address,
 	return listener_open(hubble, address, &o);
 }
 
+int clite_hubble_unlisten(struct clite_hubble *hubble, const char *address)
+{
+	if (!hubble || !address)
+		return -EINVAL;
+	if (hubble->pid != getpid())
+		return -ECHILD;
+	return listener_close(hubble, address);
+}
+
 /* ---- coming and going -------------------------------------------------------------------------- */
 
 struct clite_hubble *clite_hubble_free(struct clite_hubble *hubble)
@@ -353,12 +363,8 @@ struct clite_hubble *clite_hubble_free(struct clite_hubble *hubble)
 		return NULL;
 	while (!TAILQ_EMPTY(&h->conns))
 		conn_free(TAILQ_FIRST(&h->conns), alive);
-	while (!TAILQ_EMPTY(&h->listeners)) {
-		struct listener *l = TAILQ_FIRST(&h->listeners);
-
-		TAILQ_REMOVE(&h->listeners, l, entry);
-		listener_free(h, l, alive);
-	}
+	while (!TAILQ_EMPTY(&h->listeners))
+		listener_free(h, TAILQ_FIRST(&h->listeners), alive);
 	clite_unsubscribe(h->sub);
 	clite_close(h->ctx);
 	agent_clear(&h->agent);

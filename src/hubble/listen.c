@@ -244,27 +244,45 @@ static int start(struct clite_hubble *h, struct listener *l,
 	return 0;
 }
 
+static struct listener *find(struct clite_hubble *h, const char *name)
+{
+	struct listener *l;
+
+	TAILQ_FOREACH(l, &h->listeners, entry) {
+		if (!strcmp(l->name, name))
+			return l;
+	}
+	return NULL;
+}
+
 int listener_open(struct clite_hubble *h, const char *name,
 		  const struct clite_hubble_listen_opts *o)
 {
-	struct listener *l;
+	struct listener *l = find(h, name);
 	int r;
 
-	TAILQ_FOREACH(l, &h->listeners, entry)
-	if (!strcmp(l->name, name))
+	if (l)
 		return set_opts(h, l, o);
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;
+	TAILQ_INSERT_TAIL(&h->listeners, l, entry);
 	l->watch = WATCH_LISTENER;
 	l->fd = -1;
 	l->name = strdup(name);
 	r = l->name ? start(h, l, o) : -ENOMEM;
-	if (r) {
+	if (r)
 		listener_free(h, l, true);
-		return r;
-	}
-	TAILQ_INSERT_TAIL(&h->listeners, l, entry);
+	return r;
+}
+
+int listener_close(struct clite_hubble *h, const char *name)
+{
+	struct listener *l = find(h, name);
+
+	if (!l)
+		return hub_error(h, ENOENT, "nobody listens at '%s'", name);
+	listener_free(h, l, true);
 	return 0;
 }
 
@@ -272,6 +290,7 @@ void listener_free(struct clite_hubble *h, struct listener *l, bool remove)
 {
 	struct stat st;
 
+	TAILQ_REMOVE(&h->listeners, l, entry);
 	if (remove && l->fd >= 0)
 		listener_watch(h, l, false);
 	if (remove && l->path && lstat(l->path, &st) == 0 && st.st_dev == l->dev &&

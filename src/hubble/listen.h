@@ -25,6 +25,8 @@ struct listener {
 /* For the context of TLS, and nothing that is read then, see clite_hubble_listen(). */
 int listener_open(struct clite_hubble *h, const char *name,
 		  const struct clite_hubble_listen_opts *o);
+/* Of what has this name. -ENOENT. */
+int listener_close(struct clite_hubble *h, const char *name);
 /* remove: the path, too. */
 void listener_free(struct clite_hubble *h, struct listener *l, bool remove);
 /* A client: its socket, or -EAGAIN, or another failure. */

@@ -38,14 +38,15 @@ static void entry_release(struct ring *ring, struct ring_entry *e)
 	names_unref(&ring->names, e->node);
 	names_unref(&ring->names, e->summary);
 	names_unref(&ring->names, e->file);
-	*e = (struct ring_entry){};
 }
 
 static struct ring_entry *next(struct ring *ring)
 {
 	struct ring_entry *e = &ring->entries[ring->head % ring->max];
 
-	entry_release(ring, e);
+	if (e->source)
+		entry_release(ring, e);
+	*e = (struct ring_entry){};
 	return e;
 }
 

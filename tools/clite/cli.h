@@ -128,6 +128,13 @@ enum {
 	OPT_GUE_PORT,
 	OPT_SOURCE4,
 	OPT_SOURCE6,
+	OPT_DROPS,
+	OPT_PROTOCOL,
+	OPT_ALLOWLIST,
+	OPT_DENYLIST,
+	OPT_SNAPLEN,
+	OPT_MAX_BYTES,
+	OPT_MAX_FILES,
 	OPT_PROMETHEUS,
 };
 
@@ -171,6 +178,7 @@ int cmd_bpf_ipcache_delete(struct cli *cli);
 int cmd_bpf_metrics_list(struct cli *cli);
 int cmd_metrics_list(struct cli *cli);
 int cmd_monitor(struct cli *cli);
+int cmd_capture(struct cli *cli);
 int cmd_observe(struct cli *cli);
 int cmd_hubble_status(struct cli *cli);
 int cmd_hubble_list_nodes(struct cli *cli);

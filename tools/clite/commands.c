@@ -168,6 +168,25 @@ static const struct opt monitor_opts[] = {
 	{ 0 },
 };
 
+static const struct opt capture_opts[] = {
+	{ 'w', "write", "FILE", "where to; '-': standard output" },
+	{ OPT_DROPS, "drops", NULL, "packets that are dropped (default)" },
+	{ OPT_ALL, "all", NULL, "also those that go their way, each of them" },
+	{ OPT_FROM, "from", "END", "only from there: an address, prefix or endpoint; may be repeated" },
+	{ OPT_TO, "to", "END", "only to there; may be repeated" },
+	{ OPT_PROTOCOL, "protocol", "PROTOCOL",
+	  "only icmp, icmpv4, icmpv6, tcp, udp or sctp; may be repeated" },
+	{ OPT_PORT, "port", "PORT", "only from or to this port; may be repeated" },
+	{ OPT_ALLOWLIST, "allowlist", "JSON", "only flows that pass this filter of Hubble's; may be repeated" },
+	{ OPT_DENYLIST, "denylist", "JSON", "and that do not pass this one; may be repeated" },
+	{ OPT_SNAPLEN, "snaplen", "BYTES", "of a packet that are kept at most (16384)" },
+	{ 'n', "count", "N", "end after N packets" },
+	{ OPT_FOR, "for", "SECONDS", "end after that time (default: Ctrl-C ends it)" },
+	{ OPT_MAX_BYTES, "max-bytes", "N", "end when the file would be larger, or begin another one" },
+	{ OPT_MAX_FILES, "max-files", "N", "keep so many: FILE, then FILE.1, which is older..." },
+	{ 0 },
+};
+
 static const struct opt hubble_status_opts[] = {
 	{ 'o', "output", "FORMAT", "compact (default), dict, json, table" },
 	SERVER_OPTS,
@@ -496,6 +515,20 @@ const struct command commands[] = {
 		.example = "clite monitor --type drop --related-to default/web-1 -v",
 		.opts = monitor_opts,
 		.run = cmd_monitor,
+	},
+	{
+		.path = "capture",
+		.args = "-w FILE [OPTION]...",
+		.purpose = "Write packets to a pcapng file, with the reason why they were dropped",
+		.details =
+			"For Wireshark, tshark and tcpdump. The comment of each packet says what\n"
+			"happened to it: verdict, drop reason, rule, who sent it to whom. Packets are as\n"
+			"they came, before translation. Filters of different kinds must all hold, of one\n"
+			"kind any of them. Only the owner may read the file. What was lost stands at its\n"
+			"end, also after Ctrl-C.",
+		.example = "clite capture -w drops.pcapng --to default/web-1 --port 80",
+		.opts = capture_opts,
+		.run = cmd_capture,
 	},
 	{
 		.path = "observe",

@@ -89,6 +89,7 @@ void loop_stop(struct loop *l, int code);
 
 int loop_watch(struct loop *l, struct watch *w, uint32_t events);
 int loop_change(struct loop *l, struct watch *w, uint32_t events);
+void loop_forget(struct loop *l, struct watch *w);
 /* Also closes the descriptor. */
 void loop_unwatch(struct loop *l, struct watch *w);
 
@@ -119,13 +120,27 @@ struct check {
 	bool fail_open;
 };
 
+/* Where Hubble's API is served, as struct clite_hubble_listen_opts has it. */
+struct hubble_listener {
+	char *address, *cert, *key, *client_ca, *server_name, *announce;
+	uint32_t mode;
+};
+
+struct hubble_config {
+	struct hubble_listener *listeners;
+	size_t nlisteners;
+	uint32_t flows, aggregation;
+};
+
 struct config {
+	struct hubble_config hubble;
 	struct check *checks;
 	size_t nchecks;
 	struct strings files;
 	char *node, *zone;
 	struct strings node_addresses;
 	char *metrics; /* where they are served; NULL: nowhere */
+	struct strings hubble_metrics;
 };
 
 /* What is wrong with it is logged: NULL. */
@@ -141,6 +156,7 @@ bool check_alike(const struct check *a, const struct check *b);
 struct health;
 struct files;
 struct metrics;
+struct hubble;
 
 struct clited {
 	struct loop loop;
@@ -149,6 +165,7 @@ struct clited {
 	struct health *health;
 	struct files *files;
 	struct metrics *metrics;
+	struct hubble *hubble;
 };
 
 /* What a call on the instance returned, if it is not good: log it, and end if the
@@ -213,6 +230,30 @@ bool metrics_start(struct clited *d, const char *address);
  * all is as before. */
 bool metrics_reload(struct clited *d, const struct config *next);
 void metrics_stop(struct clited *d);
+
+/* ---- hubble.c ------------------------------------------------------------- */
+
+#define NO_HUBBLE "this clited was built without libcilium-lite-hubble"
+
+/* Serve Hubble's API where the configuration says, and at an address, if that is not NULL.
+ * False: it was logged why that does not go. */
+bool hubble_start(struct clited *d, const char *address);
+/* As the next configuration says; false: it was logged why that does not go, and all is as
+ * before. */
+bool hubble_reload(struct clited *d, const struct config *next);
+void hubble_stop(struct clited *d);
+
+/* ---- flow_metrics.c ------------------------------------------------------- */
+
+struct clite_hubble_metrics;
+
+/* Count these of the instance's flows; ctx NULL: only see whether they are right. A negative
+ * errno, with what is wrong in errbuf. */
+int flow_metrics_new(struct clite_ctx *ctx, const struct strings *names, char *errbuf, size_t size,
+		     struct clite_hubble_metrics **ret);
+void flow_metrics_free(struct clite_hubble_metrics *metrics); /* NULL is accepted */
+/* Put them on a page; NULL: there are none. */
+int flow_metrics_list(struct clite_hubble_metrics *metrics, struct clite_metric_page *page);
 
 /* ---- system.c ------------------------------------------------------------- */
 

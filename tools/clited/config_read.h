@@ -48,3 +48,7 @@ bool read_map(struct reader *r, const char *what, yaml_node_t *node, const struc
 /* config_check.c */
 bool read_checks(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
 void check_clear(struct check *c);
+
+/* config_hubble.c */
+bool read_hubble(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
+void hubble_config_clear(struct hubble_config *c);

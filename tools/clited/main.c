@@ -16,7 +16,7 @@
 #define BUDGET 256
 
 struct options {
-	const char *instance, *config, *bpffs, *user, *metrics;
+	const char *instance, *config, *bpffs, *user, *metrics, *hubble;
 	bool create, check_config;
 };
 
@@ -34,12 +34,13 @@ static const char help_text[] =
 	"Usage: clited [OPTION]...\n"
 	"\n"
 	"Check the back ends of an instance's services, quarantine those that do not answer,\n"
-	"keep services as files say, and serve metrics to Prometheus. Runs until SIGTERM; SIGHUP\n"
-	"reads the configuration again.\n"
+	"keep services as files say, and serve flows to Hubble's clients and metrics to\n"
+	"Prometheus. Runs until SIGTERM; SIGHUP reads the configuration again.\n"
 	"\n"
 	"  -i, --instance NAME    the instance (default: CLITE_INSTANCE, else \"default\")\n"
 	"  -c, --config FILE      its configuration (default: " CONFIG_DEFAULT ")\n"
 	"      --check-config     say whether the configuration is right, and exit\n"
+	"      --hubble ADDRESS   serve Hubble's API there, too: unix:///PATH, HOST:PORT, :PORT\n"
 	"      --metrics ADDRESS  serve metrics there, whatever the configuration says:\n"
 	"                         " LISTEN_FORMS "\n"
 	"      --bpffs DIR        mount point of the bpf file system (default: /sys/fs/bpf)\n"
@@ -53,8 +54,8 @@ static const char help_text[] =
 	"Example:\n"
 	"  clited --instance default --config " CONFIG_DEFAULT "\n";
 
-enum { OPT_BPFFS = 256, OPT_CREATE, OPT_USER, OPT_CHECK, OPT_FOREGROUND, OPT_LEVEL, OPT_METRICS,
-       OPT_VERSION };
+enum { OPT_BPFFS = 256, OPT_CREATE, OPT_USER, OPT_CHECK, OPT_FOREGROUND, OPT_LEVEL, OPT_HUBBLE,
+       OPT_METRICS, OPT_VERSION };
 
 static const struct option longs[] = {
 	{ "instance", required_argument, NULL, 'i' },
@@ -65,6 +66,7 @@ static const struct option longs[] = {
 	{ "user", required_argument, NULL, OPT_USER },
 	{ "foreground", no_argument, NULL, OPT_FOREGROUND },
 	{ "log-level", required_argument, NULL, OPT_LEVEL },
+	{ "hubble", required_argument, NULL, OPT_HUBBLE },
 	{ "metrics", required_argument, NULL, OPT_METRICS },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -119,6 +121,9 @@ static void read_option(struct options *o, int key)
 		if (!log_set_level(optarg))
 			usage_error("--log-level: error, warning, notice, info or debug, not ",
 				    optarg);
+		break;
+	case OPT_HUBBLE:
+		o->hubble = optarg;
 		break;
 	case OPT_METRICS:
 		if (!listen_valid(optarg))
@@ -225,13 +230,27 @@ static void tell_ready(struct program *p)
 	       p->d.config->files.n);
 }
 
-/* Nobody needs to write a configuration for metrics alone. */
+/* Nobody needs to write a configuration for metrics and flows alone. */
 static struct config *load(const struct options *o)
 {
-	if (o->metrics && !strcmp(o->config, CONFIG_DEFAULT) && access(o->config, F_OK) &&
+	if ((o->metrics || o->hubble) && !strcmp(o->config, CONFIG_DEFAULT) && access(o->config, F_OK) &&
 	    errno == ENOENT)
 		return xcalloc(1, sizeof(struct config));
 	return config_load(o->config);
+}
+
+static bool reload_servers(struct clited *d, struct config *next)
+{
+	struct config *now = d->config;
+
+	if (!hubble_reload(d, next))
+		return false;
+	if (metrics_reload(d, next))
+		return true;
+	d->config = next;
+	hubble_reload(d, now);
+	d->config = now;
+	return false;
 }
 
 /* Whole, or not at all. */
@@ -242,7 +261,7 @@ static void reload(struct program *p)
 	log_info("reading %s again", p->o.config);
 	notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)now_ms() * 1000);
 	next = load(&p->o);
-	if (next && !metrics_reload(&p->d, next)) {
+	if (next && !reload_servers(&p->d, next)) {
 		config_free(next);
 		next = NULL;
 	}
@@ -344,10 +363,12 @@ static int start(struct program *p)
 	if (code)
 		return code;
 	code = EXIT_FAILED;
-	if (!set_up(p) && metrics_start(&p->d, p->o.metrics) &&
+	if (!set_up(p) && hubble_start(&p->d, p->o.hubble) &&
+	    metrics_start(&p->d, p->o.metrics) &&
 	    (!p->o.user || become_user(p->o.user)))
 		code = run(p);
 	metrics_stop(&p->d);
+	hubble_stop(&p->d);
 	loop_unwatch(&p->d.loop, &p->signals);
 	loop_clear(&p->d.loop);
 	return code;
