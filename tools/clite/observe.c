@@ -269,13 +269,12 @@ static int on_event(const struct clite_event *e, void *userdata)
 	const struct clite_flow *flow;
 	int r;
 
+	if (o->until && e->time > o->until)
+		return -ECANCELED;
 	r = clite_flow_resolve(o->cli->ctx, e, &flow);
 	if (r < 0)
 		return r;
-	if (o->until && e->time > o->until)
-		return -ECANCELED;
-	r = clite_filters_match(o->filters, flow);
-	return r > 0 ? observe_flow(o, flow) : r;
+	return observe_flow(o, flow);
 }
 
 static void report_lost(struct observe *o, struct clite_subscription *sub)
@@ -328,6 +327,7 @@ static int observe_instance(struct observe *o)
 	struct clite_subscribe_opts opts = {
 		.sz = sizeof(opts),
 		.aggregation = o->aggregation,
+		.filters = o->filters,
 	};
 	uint64_t now = now_ns();
 	int code = CLI_OK, r;
