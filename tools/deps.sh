@@ -27,6 +27,7 @@ build|module protobuf|libprotobuf-dev|the message definitions of Protocol Buffer
 build|command protoc-c|protobuf-c-compiler|protoc-c, the compiler of protobuf-c
 build|module openssl >= 3.0|libssl-dev|OpenSSL 3.0 or newer, with headers
 build|module jansson >= 2.10|libjansson-dev|Jansson 2.10 or newer, with headers (for the tool clite)
+build|module libmicrohttpd >= 0.9.71|libmicrohttpd-dev|libmicrohttpd 0.9.71 or newer, with headers (for the daemon clited)
 build|command python3|python3|Python 3.9 or newer
 test|module check >= 0.15|check|Check, the unit test framework
 test|command g++|g++|a C++ compiler
@@ -38,6 +39,7 @@ test|command curl|curl|curl
 test|command iperf3|iperf3|iperf3
 test|command wrk|wrk|wrk
 test|command nft|nftables|
+test|command promtool|prometheus|
 test|command ip|iproute2|iproute2
 test|command ping|iputils-ping|ping
 test|command ldd|libc-bin|ldd

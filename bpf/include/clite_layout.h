@@ -36,8 +36,9 @@ struct dp_slot {
 	__u32 types;	   /* bit per event type: 1 << DP_EV_* */
 	__u32 aggregation; /* DP_AGG_* */
 	__u32 capture;	   /* bytes of the packet that it wants */
+	__u32 filters;	   /* alternatives of which one must hold, 0: it wants all */
 	__u32 pid;	   /* owner, for people */
-	__u32 pad[8];
+	__u32 pad[7];
 };
 
 #define DP_CONTROL_CLSACT 1 /* programs are attached by clsact, not TCX */
@@ -512,6 +513,41 @@ struct dp_event_rec {
 	__u64 bytes;
 };
 
+#define DP_FILTERS 8
+
+#define DP_FILTER_PROTOCOL 1
+#define DP_FILTER_DROP_REASON 2
+#define DP_FILTER_SOURCE_IDENTITY 4
+#define DP_FILTER_DESTINATION_IDENTITY 8
+#define DP_FILTER_SOURCE_PORT 16
+#define DP_FILTER_DESTINATION_PORT 32
+
+/* One of a subscriber's alternatives: all of it holds. Sets of bits: 1 << Hubble's or
+ * Cilium's number of what may be. */
+struct dp_filter {
+	__u8 types;
+	__u8 verdicts;
+	__u8 replies;	 /* 0 no, 1 yes, 2 not known */
+	__u8 directions; /* 0 not known, 1 ingress, 2 egress */
+	__u8 families;	 /* 4, 6 */
+	__u8 tcp_flags;	 /* all of them */
+	__u8 protocol;
+	__u8 drop_reason;
+	__u32 fields; /* DP_FILTER_*: what is asked for of the others */
+	__u32 source_identity;
+	__u32 destination_identity;
+	__be16 source_port;
+	__be16 destination_port;
+	union dp_ip source;
+	union dp_ip source_mask; /* 0: any */
+	union dp_ip destination;
+	union dp_ip destination_mask;
+};
+
+struct dp_filters {
+	struct dp_filter v[DP_FILTERS];
+};
+
 /* ---- counters ---------------------------------------------------------- */
 
 struct dp_counter {
@@ -564,6 +600,7 @@ DP_ASSERT_SIZE(dp_flow6_key, 44);
 DP_ASSERT_SIZE(dp_flow, 120);
 DP_ASSERT_SIZE(dp_frag_key, 44);
 DP_ASSERT_SIZE(dp_event_rec, 120);
+DP_ASSERT_SIZE(dp_filter, 88);
 _Static_assert(__builtin_offsetof(struct dp_flow, nat_saddr) == 128 - 48 - 24, "hot part");
 
 #endif

@@ -71,6 +71,8 @@ struct {
 	__array(values, struct ring);
 } rings SEC(".maps");
 
+/* of each subscriber: alternatives */
+MAP_HASH(filters, BPF_MAP_TYPE_ARRAY, 0, __u32, struct dp_filters, DP_SUBSCRIBERS);
 MAP_HASH(lost, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, __u64, DP_SUBSCRIBERS);
 MAP_HASH(metrics, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, struct dp_counter, DP_METRICS);
 

@@ -2,6 +2,7 @@
 /* Events to those who have asked for them. */
 #pragma once
 
+#include "clite_filter.h"
 #include "event.h"
 
 #ifdef CLITE_XDP
@@ -20,16 +21,23 @@ struct captured {
 /* Programs on one CPU do not interrupt each other. */
 MAP_HASH(capture, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, struct captured, 1);
 
+static __always_inline struct captured *captured_get(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&capture, &zero);
+}
+
 /* The record, and behind it up to max bytes of the packet as it is now. */
 static __always_inline long capture_output(ctx_t *ctx, void *ring, const struct dp_event_rec *rec,
 					   u32 max)
 {
-	u32 zero = 0, n = rec->len < max ? rec->len : max;
-	struct captured *c = bpf_map_lookup_elem(&capture, &zero);
+	u32 n = rec->len < max ? rec->len : max;
+	struct captured *c = captured_get();
 
 	if (!c)
 		return -1;
-	c->rec = *rec;
+	c->rec = *rec; /* which may be this one */
 	if (!n)
 		return bpf_ringbuf_output(ring, c, sizeof(*rec), BPF_RB_NO_WAKEUP);
 	/* for the verifier: 1 to DP_CAPTURE_MAX */
@@ -81,6 +89,22 @@ static __always_inline void slot_send(ctx_t *ctx, struct dp_slot *slot, u32 key,
 	ring_wake(slot, ring);
 }
 
+/* Does a subscriber with filters want it? */
+__noinline int filters_pass(const struct dp_event_rec *rec, u32 slot, u32 n)
+{
+	struct dp_filters *of = bpf_map_lookup_elem(&filters, &slot);
+	struct dp_facts facts;
+	u32 i;
+
+	if (!of || !rec)
+		return 0;
+	facts_fill(rec, &facts);
+	for (i = 0; i < DP_FILTERS; i++)
+		if (i < n && filter_holds(&of->v[i], rec, &facts))
+			return 1;
+	return 0;
+}
+
 /* Hand a record to each subscriber that wants it. aggregated: it also goes to
  * those who do not want every packet. */
 __noinline int event_send(ctx_t *ctx, struct dp_event_rec *rec, u32 aggregated)
@@ -106,6 +130,8 @@ __noinline int event_send(ctx_t *ctx, struct dp_event_rec *rec, u32 aggregated)
 		if (!(slot->types & 1U << (rec->type & 31)))
 			continue;
 		if (!aggregated && slot->aggregation != DP_AGG_NONE)
+			continue;
+		if (slot->filters && !filters_pass(rec, i, slot->filters))
 			continue;
 		slot_send(ctx, slot, i, rec);
 	}

@@ -22,7 +22,10 @@ static __always_inline struct scratch *scratch_get(void)
 	return bpf_map_lookup_elem(&scratch, &zero);
 }
 
-/* May an established flow's packet take the short way? */
+#define FAST 1
+#define FAST_TOLD 2 /* somebody wants to hear of every packet */
+
+/* May an established flow's packet take the short way? 0: no. */
 static __always_inline int fast_check(const struct dp_flow *f, u8 proto, u8 tcp_flags, u64 now)
 {
 	struct dp_control *ctl = control_get();
@@ -33,8 +36,47 @@ static __always_inline int fast_check(const struct dp_flow *f, u8 proto, u8 tcp_
 	if (proto == IPPROTO_TCP &&
 	    (tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) || !(f->flags & DP_FLOW_TCP_OPEN)))
 		return 0;
-	/* An event is due. */
-	return !(ctl->slots && (ctl->every || report_due(f, now)));
+	if (!ctl->slots)
+		return FAST;
+	if (report_due(f, now))
+		return 0;
+	return ctl->every ? FAST_TOLD : FAST;
+}
+
+/* The event of a packet that takes it: IP without options or fragments, TCP or UDP, of which
+ * the ports are there. */
+__noinline int fast_tell(struct __sk_buff *skb, struct dp_flow *f)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ipv6hdr *ip6 = data + L3;
+	struct iphdr *ip = data + L3;
+	struct scratch *s = scratch_get();
+	u8 *l4;
+
+	if (!s || !f || (void *)(ip + 1) + sizeof(struct udphdr) > end)
+		return 0;
+	__builtin_memset(&s->p, 0, sizeof(s->p));
+	s->p.hook_ifindex = skb->ifindex;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		s->p.family = 4;
+		s->p.proto = ip->protocol;
+		s->p.saddr.v4 = ip->saddr;
+		s->p.daddr.v4 = ip->daddr;
+		l4 = (void *)(ip + 1);
+	} else {
+		if ((void *)(ip6 + 1) + sizeof(struct udphdr) > end)
+			return 0;
+		s->p.family = 6;
+		s->p.proto = ip6->nexthdr;
+		__builtin_memcpy(&s->p.saddr, &ip6->saddr, 16);
+		__builtin_memcpy(&s->p.daddr, &ip6->daddr, 16);
+		l4 = (void *)(ip6 + 1);
+	}
+	s->p.sport = *(__be16 *)l4;
+	s->p.dport = *(__be16 *)(l4 + 2);
+	if (s->p.proto == IPPROTO_TCP && (void *)(l4 + sizeof(struct tcphdr)) <= end)
+		s->p.tcp_flags = l4[13];
+	return event_trace(skb, s, f, f->flags & DP_FLOW_REPLY ? 2 : 1, 0);
 }
 
 static __always_inline int verdict(int ret)
@@ -53,8 +95,8 @@ static __always_inline int fast4(struct __sk_buff *skb, u32 hook, u8 scope)
 	union dp_ip daddr;
 	u8 proto, flags = 0;
 	u32 *ports;
+	int how, ret;
 	u64 now;
-	int ret;
 
 	if ((void *)(ip + 1) + sizeof(struct udphdr) > end)
 		return -1;
@@ -83,11 +125,14 @@ static __always_inline int fast4(struct __sk_buff *skb, u32 hook, u8 scope)
 	if (hook == HOOK_TO_NETDEV && !f)
 		return ACT_PASS;
 	now = bpf_jiffies64();
-	if (!f || !fast_check(f, proto, flags, now) || odd_way(skb, f, is_egress(hook), now))
+	how = f ? fast_check(f, proto, flags, now) : 0;
+	if (!how || odd_way(skb, f, is_egress(hook), now))
 		return -1;
 
 	flow_count(f, skb->len, now);
 	count(0, hook_dir(hook), skb->len);
+	if (unlikely(how == FAST_TOLD))
+		fast_tell(skb, f);
 	if (f->flags & DP_FLOW_NAT) {
 		if (nat_ipv4(skb, proto, L3 + sizeof(*ip), FRAG_NONE, f->nat_saddr.v4,
 			     f->nat_daddr.v4, f->nat_sport, f->nat_dport))
@@ -108,8 +153,8 @@ static __always_inline int fast6(struct __sk_buff *skb, u32 hook, u8 scope)
 	struct dp_flow *f;
 	u8 proto, flags = 0;
 	u32 *ports;
+	int how, ret;
 	u64 now;
-	int ret;
 
 	if ((void *)(ip + 1) + sizeof(struct udphdr) > end)
 		return -1;
@@ -138,11 +183,14 @@ static __always_inline int fast6(struct __sk_buff *skb, u32 hook, u8 scope)
 	if (hook == HOOK_TO_NETDEV && !f)
 		return ACT_PASS;
 	now = bpf_jiffies64();
-	if (!f || !fast_check(f, proto, flags, now) || odd_way(skb, f, is_egress(hook), now))
+	how = f ? fast_check(f, proto, flags, now) : 0;
+	if (!how || odd_way(skb, f, is_egress(hook), now))
 		return -1;
 
 	flow_count(f, skb->len, now);
 	count(0, hook_dir(hook), skb->len);
+	if (unlikely(how == FAST_TOLD))
+		fast_tell(skb, f);
 	if (f->flags & DP_FLOW_NAT) {
 		if (nat_ipv6(skb, proto, L3 + sizeof(*ip), FRAG_NONE, &f->nat_saddr,
 			     &f->nat_daddr, f->nat_sport, f->nat_dport))

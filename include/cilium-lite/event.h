@@ -76,6 +76,9 @@ struct clite_event {
 	uint32_t reserved;
 };
 
+/** See cilium-lite/filter.h. */
+struct clite_filters;
+
 /** A subscription. A child of its context. @since 0.1 */
 struct clite_subscription;
 
@@ -87,6 +90,7 @@ struct clite_subscribe_opts {
 	uint32_t ring_bytes;  /**< a power of two and a multiple of the page size; 0: 1 MiB */
 	uint32_t capture_bytes; /**< first bytes of each packet that are wanted, up to 16384; the ring must hold at least 4 such events; 0: none */
 	void (*destroy)(void *userdata); /**< called once, when no callback comes any more; may be NULL */
+	struct clite_filters *filters; /**< events that pass them (cilium-lite/filter.h); what can be decided from a packet's numbers the datapath decides, and the others never reach the ring; a reference is taken, and the set does not change any more; NULL: all */
 };
 
 /** Subscribe to events: clite_dispatch() calls cb for each.

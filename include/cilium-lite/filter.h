@@ -133,8 +133,9 @@ CLITE_API struct clite_filters *clite_filters_unref(struct clite_filters *filter
 /** Add a filter. What it points to is copied.
  *
  * \param list    CLITE_FILTER_ALLOW or CLITE_FILTER_DENY
- * \retval -EINVAL a NULL argument, no such list, or a value that is none:
- *	   clite_filters_error() names field and value. The set is as before.
+ * \retval -EINVAL a NULL argument, no such list, too many filters, or a value that is
+ *	   none: clite_filters_error() names field and value. The set is as before.
+ * \retval -EBUSY a subscription has the set: it does not change any more
  * \retval -ENOMEM no memory
  * @since 0.1
  */

@@ -91,6 +91,16 @@ struct clite_hubble_listen_opts {
 CLITE_API int clite_hubble_listen(struct clite_hubble *hubble, const char *address,
 				  const struct clite_hubble_listen_opts *opts);
 
+/** Listen no more at an address: connections that are open stay. A Unix socket that the
+ * server made is removed.
+ * \param address as clite_hubble_listen() got it
+ * \retval -ENOENT the server does not listen there
+ * \retval -EINVAL a NULL argument
+ * \retval -ECHILD called in a child after fork(2)
+ * @since 0.1
+ */
+CLITE_API int clite_hubble_unlisten(struct clite_hubble *hubble, const char *address);
+
 /** Give the server a flow that is not of its context: of a file, of another program. It is
  * copied.
  * \retval -EINVAL a NULL argument, or a flow, event or end with another sz

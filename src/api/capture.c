@@ -14,6 +14,7 @@
 #define FILE_MIN 4096
 #define FILES_MAX 1000
 #define INTERFACES_MAX 65536
+#define PATIENCE_MS 500
 #define STATISTICS_ROOM 192 /* bytes that the end of the file needs for an interface */
 
 struct interface {
@@ -44,14 +45,15 @@ struct clite_capture {
 static int write_all(int fd, const char *data, size_t len)
 {
 	while (len) {
+		struct pollfd ready = { .fd = fd, .events = POLLOUT };
 		ssize_t n = write(fd, data, len);
 
-		if (n < 0 && errno == EAGAIN) {
-			struct pollfd ready = { .fd = fd, .events = POLLOUT };
-
-			if (poll(&ready, 1, -1) >= 0)
-				continue;
-		}
+		if (n < 0 && errno == EAGAIN && poll(&ready, 1, -1) > 0)
+			continue;
+		/* A signal ends the wait for somebody who does not read, but no block of
+		 * somebody who does. */
+		if (n < 0 && errno == EINTR && poll(&ready, 1, PATIENCE_MS) > 0)
+			continue;
 		if (n < 0)
 			return -errno;
 		data += n;

@@ -5,6 +5,8 @@
 #include <time.h>
 
 #include "api/ctx.h"
+#include "api/filter.h"
+#include "model/filter_layout.h"
 
 struct clite_subscription {
 	struct clite_ctx *ctx; /* a reference */
@@ -14,8 +16,10 @@ struct clite_subscription {
 	void (*destroy)(void *userdata);
 	void *userdata;
 	bool dead;	   /* ended inside its callback: freed after the dispatch */
+	struct clite_filters *filters; /* a reference; NULL: all */
 	uint32_t budget;   /* records that it may take, 0: any number */
-	uint32_t taken;	   /* in this dispatch */
+	uint32_t seen;	   /* in this dispatch: records */
+	uint32_t taken;	   /* and those that were wanted */
 	bool stopped;	   /* and there may be more */
 	uint32_t ring_bytes;
 	bool capture;
@@ -34,6 +38,20 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* Does an event that the datapath has let through really pass? */
+static bool wanted(struct clite_subscription *s, const struct clite_event *e)
+{
+	const struct clite_flow numbers = { .sz = sizeof(numbers), .event = e }, *flow = &numbers;
+
+	if (!s->filters)
+		return true;
+	/* What is new has a name, too. Where names cannot be had: rather one too many. */
+	if (s->filters->filters.names &&
+	    (state_refresh(&s->ctx->st, NULL) || ctx_flow(s->ctx, e, &flow)))
+		return true;
+	return filters_pass(&s->filters->filters, flow);
+}
+
 static int on_record(void *data, const void *record, size_t len)
 {
 	struct clite_subscription *s = data;
@@ -46,11 +64,14 @@ static int on_record(void *data, const void *record, size_t len)
 		return 0;
 	if (event_decode(record, len, s->boot_to_real, &e))
 		return 0;
-	s->taken++;
-	r = s->cb(&e, s->userdata);
-	if (r < 0)
-		return r;
-	return s->dead || (s->budget && s->taken >= s->budget) ? STOP : 0;
+	s->seen++;
+	if (wanted(s, &e)) {
+		s->taken++;
+		r = s->cb(&e, s->userdata);
+		if (r < 0)
+			return r;
+	}
+	return s->dead || (s->budget && s->seen >= s->budget) ? STOP : 0;
 }
 
 /* ---- subscribe ------------------------------------------------------------------ */
@@ -103,6 +124,28 @@ static int opts_check(struct clite_ctx *ctx, struct clite_subscribe_opts *o)
 	return 0;
 }
 
+/* As much as possible of the filters is the datapath's: what nobody wants is never in a
+ * ring, and types that nobody wants cost it nothing. */
+static int subscription_open(struct clite_ctx *ctx, struct clite_subscription *s,
+			     const struct clite_subscribe_opts *o)
+{
+	struct dp_filters filters;
+	struct ring_opts ring = {
+		.types = o->types,
+		.bytes = o->ring_bytes,
+		.capture = o->capture_bytes,
+		.every = o->aggregation == CLITE_AGGREGATE_NONE + 1,
+		.filters = &filters,
+	};
+	uint32_t types;
+
+	if (o->filters) {
+		ring.nfilters = (uint32_t)filters_layout(&o->filters->filters, &filters, &types);
+		ring.types &= types;
+	}
+	return ring_open(ctx->dp, &ring, on_record, s, &s->ring, &ctx->err);
+}
+
 int clite_subscribe(struct clite_ctx *ctx, const struct clite_subscribe_opts *opts,
 		    int (*cb)(const struct clite_event *event, void *userdata), void *userdata,
 		    struct clite_subscription **ret)
@@ -110,7 +153,6 @@ int clite_subscribe(struct clite_ctx *ctx, const struct clite_subscribe_opts *op
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 	struct clite_subscription *s;
 	struct clite_subscribe_opts o;
-	struct ring_opts ring;
 	int r;
 
 	if (!cb || !ret || opts_copy(&o, sizeof(o), opts))
@@ -127,13 +169,7 @@ int clite_subscribe(struct clite_ctx *ctx, const struct clite_subscribe_opts *op
 	s->userdata = userdata;
 	s->ring_bytes = o.ring_bytes;
 	s->capture = o.capture_bytes;
-	ring = (struct ring_opts){
-		.types = o.types,
-		.bytes = o.ring_bytes,
-		.capture = o.capture_bytes,
-		.every = o.aggregation == CLITE_AGGREGATE_NONE + 1,
-	};
-	r = ring_open(ctx->dp, &ring, on_record, s, &s->ring, &ctx->err);
+	r = subscription_open(ctx, s, &o);
 	if (!r) {
 		ring_wait(s->ring, 0);
 		ev.data.fd = ring_fd(s->ring);
@@ -148,6 +184,9 @@ int clite_subscribe(struct clite_ctx *ctx, const struct clite_subscribe_opts *op
 		return r;
 	}
 	s->destroy = o.destroy;
+	s->filters = clite_filters_ref(o.filters);
+	if (s->filters)
+		s->filters->used = true;
 	s->ctx = clite_ref(ctx);
 	s->next = ctx->subs;
 	ctx->subs = s;
@@ -173,6 +212,7 @@ static void subscription_free(struct clite_subscription *s)
 			*p = s->next;
 			break;
 		}
+	clite_filters_unref(s->filters);
 	/* After fork() slot and ring are the parent's. */
 	if (ctx->pid == getpid()) {
 		ring_end(s);
@@ -245,7 +285,7 @@ static void soon_set(struct clite_ctx *ctx)
 static void wait_next(struct clite_subscription *s)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.fd = ring_fd(s->ring) };
-	bool busy = s->taken && !s->stopped;
+	bool busy = s->seen && !s->stopped;
 
 	if (!ring_wait(s->ring, busy ? s->ring_bytes / 4 : 0))
 		epoll_ctl(s->ctx->epoll_fd, EPOLL_CTL_MOD, ring_fd(s->ring), &ev);
@@ -267,8 +307,7 @@ static void reap(struct clite_ctx *ctx)
 }
 
 /* One ring's turn: returns records taken, or the callback's negative value. */
-static int take_turn(struct clite_subscription *s, uint32_t budget, uint64_t boot_to_real,
-		     uint32_t *taken)
+static int take_turn(struct clite_subscription *s, uint32_t budget, uint64_t boot_to_real)
 {
 	int r;
 
@@ -277,7 +316,6 @@ static int take_turn(struct clite_subscription *s, uint32_t budget, uint64_t boo
 	ring_wait_not(s->ring);
 	r = ring_consume(s->ring);
 	s->stopped = r < 0;
-	*taken += s->taken;
 	return r < 0 && r != STOP ? r : 0;
 }
 
@@ -285,7 +323,7 @@ int clite_dispatch(struct clite_ctx *ctx, uint32_t budget)
 {
 	struct clite_subscription *s;
 	uint64_t boot_to_real;
-	uint32_t taken = 0;
+	uint32_t seen = 0, taken = 0;
 	int r = 0;
 
 	if (!ctx)
@@ -297,13 +335,16 @@ int clite_dispatch(struct clite_ctx *ctx, uint32_t budget)
 	boot_to_real = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
 	timers_read(ctx);
 	for (s = ctx->subs; s; s = s->next)
-		s->taken = 0;
+		s->seen = s->taken = 0;
 	ctx->dispatching = true;
 	for (s = ctx->subs; s && !r; s = s->next) {
-		if (budget && taken >= budget)
+		if (budget && seen >= budget)
 			break;
-		if (s->ring && !s->dead)
-			r = take_turn(s, budget ? budget - taken : 0, boot_to_real, &taken);
+		if (!s->ring || s->dead)
+			continue;
+		r = take_turn(s, budget ? budget - seen : 0, boot_to_real);
+		seen += s->seen;
+		taken += s->taken;
 	}
 	ctx->dispatching = false;
 	for (s = ctx->subs; s; s = s->next)

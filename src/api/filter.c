@@ -34,25 +34,32 @@ struct clite_filters *clite_filters_unref(struct clite_filters *fs)
 	return NULL;
 }
 
-int clite_filters_add(struct clite_filters *fs, uint32_t list,
-		      const struct clite_flow_filter *filter)
+/* What every change does first. */
+static int change(struct clite_filters *fs, const void *argument, const char *name)
 {
 	if (!fs)
 		return -EINVAL;
 	err_clear(&fs->err);
-	if (!filter)
-		return err_set(&fs->err, EINVAL, "filter is NULL");
-	return filters_add(&fs->filters, list, filter, &fs->err);
+	if (!argument)
+		return err_set(&fs->err, EINVAL, "%s is NULL", name);
+	if (fs->used)
+		return err_set(&fs->err, EBUSY, "a subscription has these filters: make others");
+	return 0;
+}
+
+int clite_filters_add(struct clite_filters *fs, uint32_t list,
+		      const struct clite_flow_filter *filter)
+{
+	int r = change(fs, filter, "filter");
+
+	return r ?: filters_add(&fs->filters, list, filter, &fs->err);
 }
 
 int clite_filters_add_json(struct clite_filters *fs, uint32_t list, const char *json)
 {
-	if (!fs)
-		return -EINVAL;
-	err_clear(&fs->err);
-	if (!json)
-		return err_set(&fs->err, EINVAL, "json is NULL");
-	return filters_add_json(&fs->filters, list, json, &fs->err);
+	int r = change(fs, json, "json");
+
+	return r ?: filters_add_json(&fs->filters, list, json, &fs->err);
 }
 
 const char *clite_filters_error(struct clite_filters *fs)

@@ -5,6 +5,7 @@
 
 struct clite_filters {
 	uint32_t refs;
+	bool used; /* by a subscription: it stays as it is */
 	struct filters filters;
 	struct errtext err;
 };

@@ -22,16 +22,10 @@ static const char *const *name_labels(void *data, uint32_t id)
 static const char *name_service(void *data, uint32_t family, const uint8_t addr[16], uint16_t port,
 				uint32_t protocol)
 {
-	const struct state *st = &((struct clite_ctx *)data)->st;
+	const struct service *s =
+		lookup_service(&((struct clite_ctx *)data)->st, family, addr, port, protocol);
 
-	for (size_t i = 0; i < st->nservices; i++) {
-		const struct service *s = st->services[i];
-
-		if (s->ip.family == family && s->port == port && s->protocol == protocol &&
-		    !memcmp(s->ip.ip, addr, sizeof(s->ip.ip)))
-			return *s->name ? s->name : NULL;
-	}
-	return NULL;
+	return s && *s->name ? s->name : NULL;
 }
 
 static const struct clite_rule_info *name_rule(void *data, uint32_t cookie)

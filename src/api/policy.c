@@ -561,25 +561,29 @@ static const struct rule *rule_in(const struct policy *p, uint32_t cookie)
 	return NULL;
 }
 
+static void rule_info(const struct policy *p, const struct rule *rule, struct clite_rule_info *ret)
+{
+	*ret = (struct clite_rule_info){
+		.sz = sizeof(*ret),
+		.policy = p->name,
+		.filename = p->filename ?: "",
+		.cookie = rule->cookie,
+		.line = rule->line,
+		.direction = rule->direction,
+		.action = rule->action,
+		.index = rule->index,
+	};
+}
+
 bool rule_info_find(struct policy *const *policies, size_t n, uint32_t cookie,
 		    struct clite_rule_info *ret)
 {
 	for (size_t i = 0; cookie && i < n; i++) {
-		const struct policy *p = policies[i];
-		const struct rule *rule = rule_in(p, cookie);
+		const struct rule *rule = rule_in(policies[i], cookie);
 
 		if (!rule)
 			continue;
-		*ret = (struct clite_rule_info){
-			.sz = sizeof(*ret),
-			.policy = p->name,
-			.filename = p->filename ?: "",
-			.cookie = cookie,
-			.line = rule->line,
-			.direction = rule->direction,
-			.action = rule->action,
-			.index = rule->index,
-		};
+		rule_info(policies[i], rule, ret);
 		return true;
 	}
 	return false;
@@ -587,9 +591,13 @@ bool rule_info_find(struct policy *const *policies, size_t n, uint32_t cookie,
 
 const struct clite_rule_info *ctx_rule(struct clite_ctx *ctx, uint32_t cookie)
 {
-	return rule_info_find(ctx->st.policies, ctx->st.npolicies, cookie, &ctx->rule) ?
-		       &ctx->rule :
-		       NULL;
+	const struct policy *policy;
+	const struct rule *rule = lookup_rule(&ctx->st, cookie, &policy);
+
+	if (!rule)
+		return NULL;
+	rule_info(policy, rule, &ctx->rule);
+	return &ctx->rule;
 }
 
 int clite_rule_get(struct clite_ctx *ctx, uint32_t cookie, const struct clite_rule_info **ret)

@@ -64,12 +64,15 @@ static int slot_fill(struct ring *r, const struct ring_opts *o, struct errtext *
 	uint32_t fd = r->map_fd;
 	int ret = dp_update(r->dp, MAP_RINGS, &r->slot, &fd, err);
 
+	if (!ret && o->nfilters)
+		ret = dp_update(r->dp, MAP_FILTERS, &r->slot, o->filters, err);
 	if (ret)
 		return ret;
 	r->lost_before = lost_now(r);
 	r->place->types = o->types;
 	r->place->aggregation = o->every ? DP_AGG_NONE : DP_AGG_MEDIUM;
 	r->place->capture = o->capture;
+	r->place->filters = o->nfilters;
 	r->place->pid = getpid();
 	ring_renew(r);
 	return 0;

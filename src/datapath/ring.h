@@ -11,6 +11,8 @@ struct ring_opts {
 	uint32_t bytes;	  /* a power of two and a multiple of the page size */
 	uint32_t capture; /* bytes of the packet behind each record */
 	bool every;	  /* every packet, not only what is due */
+	const struct dp_filters *filters; /* alternatives of which one must hold */
+	uint32_t nfilters;		  /* 0: all that is of the types */
 };
 
 /* A record, aligned to 8 bytes, which does not change during the call. A negative return

@@ -25,6 +25,7 @@ void service_free(struct service *s)
 void state_clear(struct state *st)
 {
 	tables_clear(st);
+	lookup_drop(st);
 	for (size_t i = 0; i < st->neps; i++)
 		endpoint_free(st->eps[i]);
 	for (size_t i = 0; i < st->npolicies; i++)
@@ -273,6 +274,7 @@ int state_begin(struct state *st, struct errtext *err)
 		return r;
 	}
 	__atomic_store_n(&st->dp->control->dirty, 1, __ATOMIC_RELEASE);
+	lookup_drop(st);
 	return 0;
 }
 
@@ -282,6 +284,8 @@ void state_end(struct state *st, bool changed)
 		__atomic_add_fetch(&st->dp->control->revision, 1, __ATOMIC_RELEASE);
 		st->revision = revision_now(st) + 1;
 	}
+	/* also after a change that failed and was taken back */
+	lookup_drop(st);
 	__atomic_store_n(&st->dp->control->dirty, 0, __ATOMIC_RELEASE);
 	dp_unlock(st->dp);
 }

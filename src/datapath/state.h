@@ -131,6 +131,7 @@ struct state {
 	bool tables_loaded;
 	uint32_t ports_next; /* where to look for free intervals first */
 	uint32_t parts;	     /* 1 << NEED_*: what is there to enforce more than L3 and L4 */
+	struct lookup *lookup; /* NULL: not made since the last change */
 };
 
 /* state.c */
@@ -149,6 +150,12 @@ void service_free(struct service *s);
 void endpoint_free(struct endpoint *e);
 /* The tables of a direction in force at an endpoint: NULL is not enforced. */
 struct table *state_table(const struct state *st, uint32_t number);
+
+/* lookup.c: NULL: there is none, or no memory to look for it */
+const struct service *lookup_service(struct state *st, uint32_t family, const uint8_t ip[16],
+				     uint16_t port, uint32_t protocol);
+const struct rule *lookup_rule(struct state *st, uint32_t cookie, const struct policy **ret_policy);
+void lookup_drop(struct state *st);
 
 /* tables.c */
 /* Compile anew what is in the kernel, in order to add to it. */

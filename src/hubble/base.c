@@ -1,6 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "hubble/base.h"
 
+/* ---- options ----------------------------------------------------------------- */
+
+#define OPTS_MAX 4096 /* no struct will ever be larger: sz was not set */
+
+int opts_copy(void *ours, size_t ours_size, const void *theirs)
+{
+	size_t sz = ours_size;
+
+	if (theirs)
+		memcpy(&sz, theirs, sizeof(sz));
+	if (sz < sizeof(sz) || sz > OPTS_MAX)
+		return -EINVAL;
+	for (size_t i = ours_size; i < sz; i++)
+		if (((const uint8_t *)theirs)[i])
+			return -EINVAL;
+	memset(ours, 0, ours_size);
+	if (theirs)
+		memcpy(ours, theirs, sz < ours_size ? sz : ours_size);
+	memcpy(ours, &ours_size, sizeof(ours_size));
+	return 0;
+}
+
 /* ---- bytes ------------------------------------------------------------------- */
 
 bool bytes_room(struct bytes *b, size_t n)

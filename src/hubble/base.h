@@ -45,6 +45,10 @@ static inline void closep(int *fd)
 
 #define NS 1000000000ull /* in a second */
 
+/* Copy a caller's options struct of any age into ours. NULL is defaults. -EINVAL for an
+ * unknown non-zero tail or a senseless sz. */
+int opts_copy(void *ours, size_t ours_size, const void *theirs);
+
 /* ---- growing byte buffer ----------------------------------------------------- */
 
 /* Zero-initialised is empty. What was taken from its beginning is off. */

@@ -407,7 +407,7 @@ static void get_icmp(struct clite_event *e, uint32_t protocol, uint32_t type, ui
 	e->icmp_code = (uint8_t)code;
 }
 
-static uint32_t get_tcp_flags(const Flow__TCPFlags *m)
+uint32_t tcp_flags_from_pb(const Flow__TCPFlags *m)
 {
 	const protobuf_c_boolean bits[] = { m->fin, m->syn, m->rst, m->psh, m->ack,
 					    m->urg, m->ece, m->cwr, m->ns };
@@ -423,7 +423,7 @@ static void get_l4(const Flow__Layer4 *m, struct clite_event *e)
 	switch (m ? m->protocol_case : FLOW__LAYER4__PROTOCOL__NOT_SET) {
 	case FLOW__LAYER4__PROTOCOL_TCP:
 		get_ports(e, IPPROTO_TCP, m->tcp->source_port, m->tcp->destination_port);
-		e->tcp_flags = m->tcp->flags ? get_tcp_flags(m->tcp->flags) : 0;
+		e->tcp_flags = m->tcp->flags ? tcp_flags_from_pb(m->tcp->flags) : 0;
 		return;
 	case FLOW__LAYER4__PROTOCOL_UDP:
 		get_ports(e, IPPROTO_UDP, m->udp->source_port, m->udp->destination_port);

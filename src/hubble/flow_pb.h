@@ -46,6 +46,9 @@ void time_to_pb(uint64_t ns, Google__Protobuf__Timestamp *ret);
 /* What is before 1970 is 0, what is too late is UINT64_MAX. */
 uint64_t time_from_pb(const Google__Protobuf__Timestamp *t);
 
+/* Bits as in the TCP header. */
+uint32_t tcp_flags_from_pb(const Flow__TCPFlags *m);
+
 /* ---- from a message ------------------------------------------------------------ */
 
 /* A flow that owns all that it points to. Zero-initialised is empty; may be used again

@@ -219,6 +219,8 @@ int filters_add_json(struct filters *fs, uint32_t list, const char *json, struct
 
 static bool test_holds(const struct filter_test *t, const struct clite_flow *f)
 {
+	if (!t->field->holds)
+		return false;
 	for (size_t i = 0; i < t->n; i++)
 		if (t->field->holds(&t->v[i], f, t->field->source))
 			return true;

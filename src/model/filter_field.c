@@ -269,7 +269,9 @@ static bool pod_holds(const struct filter_value *v, const struct clite_flow *f, 
 
 static bool service_holds(const struct filter_value *v, const struct clite_flow *f, bool source)
 {
-	return name_holds(v, end_of(f, source)->service_ns, end_of(f, source)->service);
+	const struct clite_flow_end *x = end_of(f, source);
+
+	return *x->service && name_holds(v, x->service_ns, x->service);
 }
 
 static int read_workload(struct filter_value *v, const void *from, struct errtext *err)
@@ -285,8 +287,7 @@ static bool workload_holds(const struct filter_value *v, const struct clite_flow
 {
 	const struct clite_flow_end *x = end_of(f, source);
 
-	return (*x->workload || *x->workload_kind) &&
-	       (!*v->name || !strcmp(v->name, x->workload)) &&
+	return *x->workload && (!*v->name || !strcmp(v->name, x->workload)) &&
 	       (!*v->space || !strcmp(v->space, x->workload_kind));
 }
 
@@ -451,14 +452,6 @@ static int read_any(struct filter_value *v, const void *from, struct errtext *er
 	return 0;
 }
 
-static bool never(const struct filter_value *v, const struct clite_flow *f, bool source)
-{
-	(void)v;
-	(void)f;
-	(void)source;
-	return false;
-}
-
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define AT(member) offsetof(struct clite_flow_filter, member)
@@ -493,14 +486,14 @@ const struct filter_field filter_fields[] = {
 	TEXTS("interface", interface, read_interface, interface_holds),
 	TEXTS("uuid", uuid, read_text, nothing_holds),
 	TEXTS("trace_id", trace_id, read_text, nothing_holds),
-	VALUES("ip_trace_id", ip_trace_id, FORM_LONG, read_long, never),
-	TEXTS("source_ip_xlated", source_ip_xlated, read_ip, never),
-	TEXTS("dns_query", dns_query, read_regex, never),
-	TEXTS("http_status_code", http_status_code, read_status, never),
-	TEXTS("http_method", http_method, read_any, never),
-	TEXTS("http_path", http_path, read_regex, never),
-	TEXTS("http_url", http_url, read_regex, never),
-	TEXTS("http_header", http_header, read_header, never),
+	VALUES("ip_trace_id", ip_trace_id, FORM_LONG, read_long, NULL),
+	TEXTS("source_ip_xlated", source_ip_xlated, read_ip, NULL),
+	TEXTS("dns_query", dns_query, read_regex, NULL),
+	TEXTS("http_status_code", http_status_code, read_status, NULL),
+	TEXTS("http_method", http_method, read_any, NULL),
+	TEXTS("http_path", http_path, read_regex, NULL),
+	TEXTS("http_url", http_url, read_regex, NULL),
+	TEXTS("http_header", http_header, read_header, NULL),
 	TEXTS("source_pod", source_pod, read_pod, pod_holds, .source = true, .names = true),
 	TEXTS("destination_pod", destination_pod, read_pod, pod_holds, .names = true),
 	TEXTS("source_service", source_service, read_pod, service_holds, .source = true, .names = true),

@@ -68,6 +68,7 @@ struct filter_field {
 	bool names;  /* it is about names of a flow, not only about its event */
 	/* from points to a value of the form; what it says must be whole: -EINVAL, -ENOMEM */
 	int (*read)(struct filter_value *v, const void *from, struct errtext *err);
+	/* NULL: no flow has it */
 	bool (*holds)(const struct filter_value *v, const struct clite_flow *f, bool source);
 };
 

@@ -29,7 +29,10 @@ def member_names(body):
 
 
 def layout(text):
-    print("#include <cilium-lite/cilium-lite.h>\n#include <cilium-lite/hubble.h>\n#include <stdio.h>\n\nint main(void)\n{")
+    print("#include <cilium-lite/cilium-lite.h>")
+    for header in ("hubble", "hubble_client", "hubble_metrics"):
+        print(f"#include <cilium-lite/{header}.h>")
+    print("#include <stdio.h>\n\nint main(void)\n{")
     for tag, body in STRUCT.findall(text):
         print(f'\tprintf("{tag} %zu\\n", sizeof(struct {tag}));')
         for name in member_names(body):

@@ -369,6 +369,99 @@ START_TEST(safe_calls)
 }
 END_TEST
 
+/* A flow without any names. */
+static const struct clite_flow *nameless(const struct clite_event *e)
+{
+	static const struct clite_flow_policy *const no_policies[] = { NULL };
+	static const struct clite_flow_end end = {
+		.sz = sizeof(end),
+		.ns = "",
+		.pod = "",
+		.service = "",
+		.service_ns = "",
+		.cluster = "",
+		.workload = "",
+		.workload_kind = "",
+		.labels = no_labels,
+		.names = no_labels,
+	};
+	static struct clite_flow flow;
+
+	flow = (struct clite_flow){
+		.sz = sizeof(flow),
+		.event = e,
+		.source = &end,
+		.destination = &end,
+		.policies = no_policies,
+		.node = "",
+		.summary = "",
+		.kind = CLITE_FLOW_L3_L4,
+	};
+	return &flow;
+}
+
+START_TEST(filters)
+{
+	const char *const ports[] = { "53", NULL }, *const bad[] = { "53", "dns", NULL };
+	struct {
+		struct clite_flow_filter filter;
+		uint64_t tail;
+	} longer = { .filter = { .sz = sizeof(longer), .destination_port = bad } };
+	struct clite_event e = {
+		.sz = sizeof(e), .family = 4, .protocol = 17, .has_ports = 1, .destination_port = 53
+	};
+	struct clite_filters *fs = UNTOUCHED;
+	struct clite_flow flow = *nameless(&e);
+
+	ck_assert_int_eq(clite_filters_new(NULL), -EINVAL);
+	ck_assert_int_eq(clite_filters_add(NULL, 0, &longer.filter), -EINVAL);
+	ck_assert_int_eq(clite_filters_add_json(NULL, 0, "{}"), -EINVAL);
+	ck_assert_int_eq(clite_filters_match(NULL, &flow), -EINVAL);
+	ck_assert_str_eq(clite_filters_error(NULL), "");
+	ck_assert_ptr_null(clite_filters_ref(NULL));
+	ck_assert_ptr_null(clite_filters_unref(NULL));
+
+	ck_assert_int_eq(clite_filters_new(&fs), 0);
+	ck_assert_str_eq(clite_filters_error(fs), "");
+	ck_assert_int_eq(clite_filters_add(fs, 0, NULL), -EINVAL);
+	ck_assert_int_eq(clite_filters_add_json(fs, 0, NULL), -EINVAL);
+	ck_assert_str_eq(clite_filters_error(fs), "json is NULL");
+	ck_assert_int_eq(clite_filters_add(fs, CLITE_FILTER_ALLOW, &longer.filter), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(clite_filters_error(fs), "destination_port: 'dns'"));
+	longer.filter.destination_port = ports;
+	longer.tail = 1;
+	ck_assert_int_eq(clite_filters_add(fs, CLITE_FILTER_ALLOW, &longer.filter), -EINVAL);
+	longer.tail = 0;
+	ck_assert_int_eq(clite_filters_add(fs, CLITE_FILTER_ALLOW, &longer.filter), 0);
+	ck_assert_str_eq(clite_filters_error(fs), "");
+
+	ck_assert_int_eq(clite_filters_match(fs, &flow), 1);
+	e.destination_port = 54;
+	ck_assert_int_eq(clite_filters_match(fs, &flow), 0);
+	ck_assert_int_eq(clite_filters_match(fs, NULL), -EINVAL);
+	flow.sz--;
+	ck_assert_int_eq(clite_filters_match(fs, &flow), -EINVAL);
+	flow.sz++;
+	e.sz--;
+	ck_assert_int_eq(clite_filters_match(fs, &flow), -EINVAL);
+	e.sz++;
+
+	ck_assert_ptr_eq(clite_filters_ref(fs), fs);
+	ck_assert_ptr_null(clite_filters_unref(fs));
+	ck_assert_int_eq(clite_filters_match(fs, &flow), 0);
+#ifndef HAVE_YAML
+	ck_assert_int_eq(clite_filters_add_json(fs, CLITE_FILTER_ALLOW, "{}"), -CLITE_EUNSUPPORTED);
+#else
+	ck_assert_int_eq(clite_filters_add_json(fs, 2, "{}"), -EINVAL);
+	ck_assert_int_eq(clite_filters_add_json(fs, CLITE_FILTER_ALLOW, "{}"), 0);
+	ck_assert_int_eq(clite_filters_match(fs, &flow), 1);
+	ck_assert_int_eq(clite_filters_add_json(fs, CLITE_FILTER_DENY, "{}"), 0);
+	ck_assert_int_eq(clite_filters_match(fs, &flow), 0);
+#endif
+	ck_assert_ptr_null(clite_filters_unref(fs));
+}
+END_TEST
+
 START_TEST(validate)
 {
 	struct {
@@ -1628,6 +1721,142 @@ START_TEST(dispatch)
 }
 END_TEST
 
+/* A set with one filter in one of the lists. */
+static struct clite_filters *filters_of(uint32_t list, const struct clite_flow_filter *filter)
+{
+	struct clite_filters *fs = NULL;
+
+	ck_assert_int_eq(clite_filters_new(&fs), 0);
+	ck_assert_msg(clite_filters_add(fs, list, filter) == 0, "%s", clite_filters_error(fs));
+	return fs;
+}
+
+/* Each subscription gets what passes its filters, also by names that came after it. */
+START_TEST(subscribe_filters)
+{
+	const char *const client[] = { "client", NULL }, *const other[] = { "other", NULL };
+	const char *const port[] = { "53", NULL }, *const label[] = { "k8s:app=client", NULL };
+	const uint32_t ingress[] = { CLITE_INGRESS };
+	const struct clite_flow_filter filters[] = {
+		{ .sz = sizeof(*filters), .source_pod = client, .destination_port = port },
+		{ .sz = sizeof(*filters), .source_label = label },
+		{ .sz = sizeof(*filters), .source_pod = other },
+		{ .sz = sizeof(*filters), .direction = ingress, .ndirection = 1 },
+		{ .sz = sizeof(*filters) },
+	};
+	struct clite_subscribe_opts opts = { .sz = sizeof(opts),
+					     .types = 1u << CLITE_EVENT_TRACE,
+					     .aggregation = CLITE_AGGREGATE_NONE + 1 };
+	struct clite_subscription *subs[ARRAY_SIZE(filters)][2];
+	int n[ARRAY_SIZE(filters)][2] = {};
+	struct clite_ctx *again = NULL;
+
+	setup_devices();
+	ck_assert_int_eq(open_named("filters", CLITE_OPEN_CREATE, &ctx), 0);
+	for (size_t i = 0; i < 3; i++)
+		for (uint32_t list = 0; list < 2; list++) {
+			opts.filters = filters_of(list, &filters[i]);
+			ck_assert_done(
+				clite_subscribe(ctx, &opts, on_event, &n[i][list], &subs[i][list]));
+			/* The subscription has a reference, and the set does not change. */
+			ck_assert_int_eq(clite_filters_add(opts.filters, 0, &filters[4]), -EBUSY);
+			clite_filters_unref(opts.filters);
+		}
+	opts.filters = filters_of(CLITE_FILTER_ALLOW, &filters[3]);
+	ck_assert_done(clite_subscribe(ctx, &opts, on_event, &n[3][0], &subs[3][0]));
+	clite_filters_unref(opts.filters);
+	opts.filters = NULL;
+	ck_assert_done(clite_subscribe(ctx, &opts, on_event, &n[4][0], &subs[4][0]));
+
+	ck_assert_int_eq(open_named("filters", 0, &again), 0);
+	ck_assert_int_eq(clite_endpoint_add(again, "host", &endpoint_opts, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		send_packet();
+	while (n[4][0] < 3)
+		wait_and_dispatch();
+	while (clite_dispatch(ctx, 0) > 0)
+		;
+	ck_assert_int_eq(n[0][0], n[4][0]);
+	ck_assert_int_eq(n[0][1], 0);
+	ck_assert_int_eq(n[1][0], n[4][0]);
+	ck_assert_int_eq(n[1][1], 0);
+	ck_assert_int_eq(n[2][0], 0);
+	ck_assert_int_eq(n[2][1], n[4][0]);
+	ck_assert_int_eq(n[3][0], 0);
+	for (size_t i = 0; i < 3; i++)
+		for (size_t list = 0; list < 2; list++)
+			clite_unsubscribe(subs[i][list]);
+	clite_unsubscribe(subs[3][0]);
+	clite_unsubscribe(subs[4][0]);
+	clite_close(again);
+	ck_assert_done(clite_destroy(ctx));
+}
+END_TEST
+
+/* Names of a flow are those of now: what finds them follows each change. */
+START_TEST(names_follow)
+{
+	struct clite_event e = {
+		.sz = sizeof(e),
+		.type = CLITE_EVENT_TRACE,
+		.family = 4,
+		.protocol = 6,
+		.has_ports = 1,
+		.destination = { 10, 96, 0, 1 },
+		.destination_port = 80,
+		.direction = CLITE_INGRESS,
+		.source_file = "",
+		.verdict = CLITE_VERDICT_FORWARDED,
+	};
+	struct clite_service_opts opts = service_opts;
+	const struct clite_rule_info *rule;
+	const struct clite_flow *f;
+	uint32_t id, cookie = 1;
+
+	ck_assert_done(clite_flow_resolve(ctx, &e, &f));
+	ck_assert_str_eq(f->destination->service, "");
+	opts.name = "shop/web";
+	ck_assert_done(clite_service_update(ctx, &opts, &id));
+	ck_assert_done(clite_flow_resolve(ctx, &e, &f));
+	ck_assert_str_eq(f->destination->service, "web");
+	ck_assert_str_eq(f->destination->service_ns, "shop");
+	opts.name = "shop/other";
+	opts.id = id;
+	ck_assert_done(clite_service_update(ctx, &opts, &id));
+	ck_assert_done(clite_flow_resolve(ctx, &e, &f));
+	ck_assert_str_eq(f->destination->service, "other");
+	e.destination_port = 81;
+	ck_assert_done(clite_flow_resolve(ctx, &e, &f));
+	ck_assert_str_eq(f->destination->service, "");
+	e.destination_port = 80;
+	e.protocol = 17;
+	ck_assert_done(clite_flow_resolve(ctx, &e, &f));
+	ck_assert_str_eq(f->destination->service, "");
+	ck_assert_done(clite_service_delete(ctx, id));
+	e.protocol = 6;
+	ck_assert_done(clite_flow_resolve(ctx, &e, &f));
+	ck_assert_str_eq(f->destination->service, "");
+
+	ck_assert_done(clite_policy_put(ctx, "first", parts, 1));
+	while (clite_rule_get(ctx, cookie, &rule))
+		ck_assert_uint_lt(++cookie, 1000);
+	ck_assert_str_eq(rule->policy, "first");
+	ck_assert_done(clite_policy_put(ctx, "second", parts, 1));
+	e.ingress_rule = cookie + 1;
+	ck_assert_done(clite_flow_resolve(ctx, &e, &f));
+	ck_assert_str_eq(f->policies[0]->name, "second");
+	e.ingress_rule = cookie;
+	ck_assert_done(clite_flow_resolve(ctx, &e, &f));
+	ck_assert_str_eq(f->policies[0]->name, "first");
+	ck_assert_done(clite_policy_delete(ctx, "first"));
+	ck_assert_done(clite_flow_resolve(ctx, &e, &f));
+	ck_assert_ptr_null(f->policies[0]);
+	ck_assert_int_eq(clite_rule_get(ctx, cookie, &rule), -ENOENT);
+	ck_assert_done(clite_rule_get(ctx, cookie + 1, &rule));
+	ck_assert_int_eq(clite_rule_get(ctx, cookie + 2, &rule), -ENOENT);
+}
+END_TEST
+
 static int leave(const struct clite_event *e, void *data)
 {
 	struct clite_subscription **sub = data;
@@ -1697,7 +1926,7 @@ static Suite *suite(bool root)
 	TCase *t = tcase_create("without privileges");
 
 	ADD(t, version_and_texts, null_context, open_arguments, open_error_buffer, safe_calls,
-	    validate);
+	    filters, validate);
 	suite_add_tcase(s, t);
 	if (!root)
 		return s;
@@ -1706,7 +1935,7 @@ static Suite *suite(bool root)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, NULL, teardown);
 	ADD(t, open_options_of_other_sizes, probe_has_reasons, named_instance, unknown_layout,
-	    settings_of_a_new_instance, settings_that_do_not_fit, no_bpffs);
+	    settings_of_a_new_instance, settings_that_do_not_fit, no_bpffs, subscribe_filters);
 	suite_add_tcase(s, t);
 
 	t = tcase_create("in an instance");
@@ -1714,10 +1943,10 @@ static Suite *suite(bool root)
 	tcase_add_checked_fixture(t, setup, teardown);
 	ADD(t, status_of_an_ephemeral_instance, null_arguments, destroyed_context, forked_context,
 	    any_order_of_release, two_contexts_side_by_side, sys_fds, endpoint_arguments,
-	    endpoint_short_options, endpoint_life, identities, ipcache, devices, cgroups, device_options,
-	    policy_arguments,
-	    policy_life, transaction, import, service_arguments, service_life, subscribe_arguments,
-	    subscriber_slots, dispatch, unsubscribe_in_callback, event_of_another_size, conntrack);
+	    endpoint_short_options, endpoint_life, identities, ipcache, devices, cgroups,
+	    device_options, policy_arguments, policy_life, transaction, import, service_arguments,
+	    service_life, subscribe_arguments, subscriber_slots, dispatch, unsubscribe_in_callback,
+	    event_of_another_size, names_follow, conntrack);
 #ifdef HAVE_YAML
 	tcase_add_test(t, kinds_do_not_replace_each_other);
 #endif

@@ -25,6 +25,8 @@ same "layout of the public structs" "$golden" "$tmp/actual"
 # elements of arrays in such structs, and never grow.
 cat >"$tmp/plain" <<'EOF'
 clite_backend
+clite_filter_event_type
+clite_filter_workload
 clite_metric_label
 clite_peer
 clite_port

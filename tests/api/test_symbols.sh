@@ -37,11 +37,11 @@ agree() {
 }
 
 mapfile -t headers < <(ls "$root"/include/cilium-lite/*.h "$root"/include/cilium-lite/sys/*.h |
-	grep -v '/hubble\.h$')
+	grep -v '/hubble[a-z_]*\.h$')
 agree libcilium-lite "$BUILD/src/libcilium-lite.so" "$root/src/libcilium-lite.map" "${headers[@]}"
 if [[ -e $BUILD/src/hubble/libcilium-lite-hubble.so ]]; then
 	agree libcilium-lite-hubble "$BUILD/src/hubble/libcilium-lite-hubble.so" \
-		"$root/src/hubble/libcilium-lite-hubble.map" "$root/include/cilium-lite/hubble.h"
+		"$root/src/hubble/libcilium-lite-hubble.map" "$root"/include/cilium-lite/hubble*.h
 fi
 
 numbers=$(sed -n 's/^#define CLITE_VERSION_[A-Z]* \([0-9]*\)$/\1/p' \

@@ -126,7 +126,7 @@ check "not YAML" wrong 2 "not YAML: " <<<$'health-checks:\n- ]'
 check "no map" wrong 1 "the configuration: a map of keys and values is wanted" <<<"[1]"
 check "two documents" wrong 3 "a second document" <<<$'zone: a\n---\nzone: b'
 check "an unknown key" wrong 2 \
-	"unknown key 'nodes'; there are: health-checks, services, flow-logs, node, zone, node-addresses" <<<$'zone: a\nnodes: b'
+	"unknown key 'nodes'; there are: health-checks, services, flow-logs, node, zone, node-addresses, hubble, metrics" <<<$'zone: a\nnodes: b'
 check "a key twice" wrong 3 "the key 'zone' is there twice" <<<$'zone: a\nnode: a\nzone: b'
 check "no list" wrong 1 "services: a list is wanted" <<<"services: /a"
 check "a list for one value" wrong 1 "zone: a single value is wanted, not a list" <<<"zone: [a]"
@@ -165,6 +165,34 @@ check "fail-open" wrong_line "fail-open: maybe" "fail-open: 'maybe' is neither t
 check "a path without HTTP" wrong 2 "path, host and status are for 'kind: http'" \
 	<<<$'health-checks:\n- services: ["*"]\n  path: /'
 check "JSON" right "1 health checks, 0 service files" <<<'{"health-checks": [{"services": ["web", "[fd00::1]:80/tcp"], "kind": "http"}]}'
+for value in 9962 127.0.0.1 127.0.0.1:0 :65536 localhost:9962 '[::1]' 127.0.0.1:80/tcp unix: unix:x / relative/path; do
+	check "metrics: $value" wrong 1 "metrics: '$value' is none of ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/PATH" \
+		<<<"metrics: '$value'"
+done
+for value in 127.0.0.1:9962 '[::1]:9962' :9962 unix:///run/x unix:/run/x /run/x; do
+	check "metrics: $value" right "0 health checks, 0 service files" <<<"metrics: '$value'"
+done
+hubble() {
+	wrong "$1" "$2" <<YAML
+hubble:
+  flows: 100
+  listen: $3
+YAML
+}
+
+check "hubble: a list of addresses" right "0 health checks" <<<"hubble: {listen: [unix:///run/h.sock, ':4244'], flows: 65535, aggregation: none}"
+check "hubble: listeners with TLS" right "0 health checks" \
+	<<<"hubble: {listen: [{address: ':4244', cert: a, key: b, client-ca: c, server-name: d, announce: 'e:1', mode: '0600'}]}"
+check "hubble: no list" hubble 3 "listen: a list is wanted" ':4244'
+check "hubble: no address" hubble 3 "listen: an address is missing" '[{cert: a, key: b}]'
+check "hubble: a certificate alone" hubble 3 "listen: ':1' has a cert and no key" '[{address: ":1", cert: a}]'
+check "hubble: a CA alone" hubble 3 "listen: ':1' has a client-ca, but neither cert nor key" '[{address: ":1", client-ca: a}]'
+check "hubble: a mode" hubble 3 "mode: '888' is not a mode from 0001 to 0777" '[{address: ":1", mode: 888}]'
+check "hubble: an address twice" hubble 3 "listen: ':1' is there twice" '[":1", {address: ":1"}]'
+check "hubble: an unknown key" hubble 3 "unknown key 'port'; there are: address, cert, key" '[{port: 1}]'
+check "hubble: no flows" wrong 1 "flows: '0' is not a number from 1" <<<"hubble: {flows: 0}"
+check "hubble: aggregation" wrong 1 "aggregation: 'low' is neither none nor medium" <<<"hubble: {aggregation: low}"
+check "--metrics" ends 2 "--metrics: ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/PATH, not here" --metrics here
 check "nothing but files" right "0 health checks, 2 service files" <<<'services: [/a, /b]'
 check "a flow log without a path" wrong 2 "a flow log without a path" <<<$'flow-logs:\n- compress: true'
 check "a relative path of a flow log" wrong 2 "path: 'a.log' is neither an absolute path nor stdout" \

@@ -27,9 +27,14 @@ struct cli;
 struct opt {
 	int key;
 	const char *name;
-	const char *arg; /* what help calls its value; NULL: it takes none */
+	const char *arg; /* what help calls its value; NULL: it takes none; "[=...]": it may */
 	const char *help;
 };
+
+static inline bool value_optional(const struct opt *opt)
+{
+	return opt->arg && opt->arg[0] == '[' && opt->arg[1] == '=';
+}
 
 struct command {
 	const char *path;    /* "bpf ct list" */
@@ -54,6 +59,8 @@ extern const struct command commands[];
 extern const size_t ncommands;
 extern const struct group groups[];
 extern const size_t ngroups;
+
+extern const struct opt observe_opts[]; /* observe_options.c */
 
 /* Keys of options without a letter. */
 enum {
@@ -121,6 +128,13 @@ enum {
 	OPT_GUE_PORT,
 	OPT_SOURCE4,
 	OPT_SOURCE6,
+	OPT_DROPS,
+	OPT_PROTOCOL,
+	OPT_ALLOWLIST,
+	OPT_DENYLIST,
+	OPT_SNAPLEN,
+	OPT_MAX_BYTES,
+	OPT_MAX_FILES,
 	OPT_PROMETHEUS,
 };
 
@@ -164,6 +178,12 @@ int cmd_bpf_ipcache_delete(struct cli *cli);
 int cmd_bpf_metrics_list(struct cli *cli);
 int cmd_metrics_list(struct cli *cli);
 int cmd_monitor(struct cli *cli);
+int cmd_capture(struct cli *cli);
+int cmd_observe(struct cli *cli);
+int cmd_hubble_status(struct cli *cli);
+int cmd_hubble_list_nodes(struct cli *cli);
+int cmd_hubble_list_namespaces(struct cli *cli);
+int cmd_hubble_watch_peers(struct cli *cli);
 int cmd_version(struct cli *cli);
 int cmd_help(struct cli *cli);
 
@@ -265,6 +285,13 @@ void follow_end(void);
 /* Dispatch events until one of these comes, for so many seconds (0: any time), or until
  * a callback says no. 0, or a negative errno; -ECANCELED: nobody reads any more. */
 int follow(struct cli *cli, uint32_t seconds);
+/* The same of something else that tells events: a descriptor, and what to do with them. */
+struct source {
+	int fd; /* or a negative errno */
+	int (*dispatch)(void *userdata, uint32_t budget);
+	void *userdata;
+};
+int follow_source(const struct source *source, uint32_t seconds);
 /* Was it a signal? */
 bool follow_stopped(void);
 

@@ -77,7 +77,8 @@ _clite_value() {
 	--algorithm) words=$'random\nmaglev' ;;
 	--mode) words=$'snat\ndsr\nipip\ngue' ;;
 	--states) words=$'active\nterminating\nquarantined\nmaintenance' ;;
-	--packet) _clite_files ;;
+	--packet | -w | --write) _clite_files ;;
+	--protocol) words=$'icmp\nicmpv4\nicmpv6\ntcp\nudp\nsctp' ;;
 	--from | --to | --related-to | --src | --dst) words=$(_clite_names endpoint list) ;;
 	--bpffs) _clite_files ;;
 	-*)

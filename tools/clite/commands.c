@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Every command with its help. The order is that of the help. */
-#include "cli.h"
+#include "hubble.h"
 
 const struct group groups[] = {
 	{ "instance", "Make, delete and list datapaths" },
@@ -10,6 +10,9 @@ const struct group groups[] = {
 	{ "service", "Addresses in front of several back ends" },
 	{ "device", "Uplinks: devices to the world" },
 	{ "cgroup", "Processes that find services at the socket" },
+	{ "hubble", "Ask a server of Hubble's API" },
+	{ "hubble list", "What the server knows" },
+	{ "hubble watch", "What changes at the server" },
 	{ "metrics", "Figures for dashboards" },
 	{ "bpf", "Look into the kernel's maps" },
 	{ "bpf lb", "Load balancing" },
@@ -162,6 +165,42 @@ static const struct opt monitor_opts[] = {
 	{ 'n', "count", "N", "end after N events" },
 	{ 'j', "json", NULL, "the same as -o json" },
 	{ 'v', "verbose", NULL, "also drop place, rules with file and line, flow counters" },
+	{ 0 },
+};
+
+static const struct opt capture_opts[] = {
+	{ 'w', "write", "FILE", "where to; '-': standard output" },
+	{ OPT_DROPS, "drops", NULL, "packets that are dropped (default)" },
+	{ OPT_ALL, "all", NULL, "also those that go their way, each of them" },
+	{ OPT_FROM, "from", "END", "only from there: an address, prefix or endpoint; may be repeated" },
+	{ OPT_TO, "to", "END", "only to there; may be repeated" },
+	{ OPT_PROTOCOL, "protocol", "PROTOCOL",
+	  "only icmp, icmpv4, icmpv6, tcp, udp or sctp; may be repeated" },
+	{ OPT_PORT, "port", "PORT", "only from or to this port; may be repeated" },
+	{ OPT_ALLOWLIST, "allowlist", "JSON", "only flows that pass this filter of Hubble's; may be repeated" },
+	{ OPT_DENYLIST, "denylist", "JSON", "and that do not pass this one; may be repeated" },
+	{ OPT_SNAPLEN, "snaplen", "BYTES", "of a packet that are kept at most (16384)" },
+	{ 'n', "count", "N", "end after N packets" },
+	{ OPT_FOR, "for", "SECONDS", "end after that time (default: Ctrl-C ends it)" },
+	{ OPT_MAX_BYTES, "max-bytes", "N", "end when the file would be larger, or begin another one" },
+	{ OPT_MAX_FILES, "max-files", "N", "keep so many: FILE, then FILE.1, which is older..." },
+	{ 0 },
+};
+
+static const struct opt hubble_status_opts[] = {
+	{ 'o', "output", "FORMAT", "compact (default), dict, json, table" },
+	SERVER_OPTS,
+	{ 0 },
+};
+
+static const struct opt hubble_list_opts[] = {
+	{ 'o', "output", "FORMAT", "table (default), wide, json" },
+	SERVER_OPTS,
+	{ 0 },
+};
+
+static const struct opt hubble_watch_opts[] = {
+	SERVER_OPTS,
 	{ 0 },
 };
 
@@ -476,6 +515,73 @@ const struct command commands[] = {
 		.example = "clite monitor --type drop --related-to default/web-1 -v",
 		.opts = monitor_opts,
 		.run = cmd_monitor,
+	},
+	{
+		.path = "capture",
+		.args = "-w FILE [OPTION]...",
+		.purpose = "Write packets to a pcapng file, with the reason why they were dropped",
+		.details =
+			"For Wireshark, tshark and tcpdump. The comment of each packet says what\n"
+			"happened to it: verdict, drop reason, rule, who sent it to whom. Packets are as\n"
+			"they came, before translation. Filters of different kinds must all hold, of one\n"
+			"kind any of them. Only the owner may read the file. What was lost stands at its\n"
+			"end, also after Ctrl-C.",
+		.example = "clite capture -w drops.pcapng --to default/web-1 --port 80",
+		.opts = capture_opts,
+		.run = cmd_capture,
+	},
+	{
+		.path = "observe",
+		.args = "[flows | agent-events | debug-events] [OPTION]...",
+		.purpose = "Print flows as \"hubble observe\", from an instance, a server or a file",
+		.details =
+			"With --server, or its variable in the environment, flows come from a server of\n"
+			"Hubble's API, such as clited; with --input-file from a file; else from the\n"
+			"instance itself, which needs no server. An instance keeps no flows: it tells\n"
+			"new ones, until Ctrl-C, --first or --until; a server ends with the last one it\n"
+			"has, unless --follow is given. Filters of different kinds must all hold, of one\n"
+			"kind any of them; agent-events and debug-events come from servers only and have\n"
+			"no filters.",
+		.example = "clite observe --verdict DROPPED --to-pod default/web -o json\n"
+			   "clite observe --server unix:///run/cilium/hubble.sock --last 100",
+		.opts = observe_opts,
+		.max_args = 1,
+		.run = cmd_observe,
+	},
+	{
+		.path = "hubble status",
+		.args = "[OPTION]...",
+		.purpose = "Show how a server of Hubble's API is, and how many flows it has",
+		.example = "clite hubble status --server unix:///run/cilium/hubble.sock",
+		.opts = hubble_status_opts,
+		.run = cmd_hubble_status,
+	},
+	{
+		.path = "hubble list nodes",
+		.alias = "node",
+		.args = "[OPTION]...",
+		.purpose = "List the nodes that a server knows",
+		.example = "clite hubble list nodes --server localhost:4245 -o wide",
+		.opts = hubble_list_opts,
+		.run = cmd_hubble_list_nodes,
+	},
+	{
+		.path = "hubble list namespaces",
+		.alias = "namespace",
+		.args = "[OPTION]...",
+		.purpose = "List the namespaces of flows that a server saw lately",
+		.example = "clite hubble list namespaces --server localhost:4245",
+		.opts = hubble_list_opts,
+		.run = cmd_hubble_list_namespaces,
+	},
+	{
+		.path = "hubble watch peers",
+		.alias = "peer",
+		.args = "[OPTION]...",
+		.purpose = "Print the peers of a server, and each change, until Ctrl-C",
+		.example = "clite hubble watch peers --server unix:///run/cilium/hubble.sock",
+		.opts = hubble_watch_opts,
+		.run = cmd_hubble_watch_peers,
 	},
 	{
 		.path = "device attach",

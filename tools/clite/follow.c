@@ -74,10 +74,10 @@ static int64_t now_ms(void)
 
 /* Dispatch what is there; then wait for more, a signal, the reader's end, or the
  * end of the time. */
-int follow(struct cli *cli, uint32_t seconds)
+int follow_source(const struct source *source, uint32_t seconds)
 {
 	struct pollfd fds[] = {
-		{ .fd = clite_fd(cli->ctx), .events = POLLIN },
+		{ .fd = source->fd, .events = POLLIN },
 		{ .fd = stop_fd, .events = POLLIN },
 		{ .fd = STDOUT_FILENO },
 	};
@@ -97,12 +97,28 @@ int follow(struct cli *cli, uint32_t seconds)
 			return -errno;
 		if (fds[2].revents & (POLLERR | POLLHUP))
 			return -ECANCELED;
-		r = clite_dispatch(cli->ctx, BUDGET);
+		r = source->dispatch(source->userdata, BUDGET);
 	}
 	/* What happened before the end is told as well. */
 	if (r >= 0)
-		r = clite_dispatch(cli->ctx, 0);
+		r = source->dispatch(source->userdata, 0);
 	return r;
+}
+
+static int dispatch(void *userdata, uint32_t budget)
+{
+	return clite_dispatch(userdata, budget);
+}
+
+int follow(struct cli *cli, uint32_t seconds)
+{
+	struct source source = {
+		.fd = clite_fd(cli->ctx),
+		.dispatch = dispatch,
+		.userdata = cli->ctx,
+	};
+
+	return follow_source(&source, seconds);
 }
 
 bool follow_stopped(void)

@@ -83,10 +83,16 @@ static void print_option(const struct opt *opt, int column)
 {
 	_cleanup_free_ char *left = xprintf(
 		"  %s%s--%s%s%s", opt->key < 256 ? (char[]){ '-', (char)opt->key, 0 } : "  ",
-		opt->key < 256 ? ", " : "  ", opt->name, opt->arg ? " " : "",
+		opt->key < 256 ? ", " : "  ", opt->name, opt->arg && !value_optional(opt) ? " " : "",
 		opt->arg ? opt->arg : "");
 
-	printf("%-*s %s\n", column, left, opt->help);
+	printf("%-*s ", column, left);
+	for (const char *c = opt->help; *c; c++) {
+		putchar(*c);
+		if (*c == '\n')
+			printf("%*s", column + 1, "");
+	}
+	putchar('\n');
 }
 
 static int option_column(const struct opt *opts, int column)

@@ -102,7 +102,9 @@ static void add_options(struct cli *cli, const struct opt *opts, size_t *n, size
 	for (; opts && opts->key; opts++) {
 		cli->longs[(*n)++] = (struct option){
 			.name = opts->name,
-			.has_arg = opts->arg ? required_argument : no_argument,
+			.has_arg = !opts->arg		? no_argument :
+				   value_optional(opts) ? optional_argument :
+							  required_argument,
 			.val = opts->key,
 		};
 		if (opts->key > 255)
@@ -255,6 +257,16 @@ static void check_arguments(struct cli *cli)
 		usage_error(cli, "'%s' is one argument too many", cli->args[c->max_args]);
 }
 
+/* A command may have an option of every command in its own way. */
+static bool own_option(const struct cli *cli, int key)
+{
+	const struct opt *o = cli->command->opts;
+
+	while (o && o->key && o->key != key)
+		o++;
+	return o && o->key;
+}
+
 int cli_option(struct cli *cli)
 {
 	for (;;) {
@@ -267,7 +279,7 @@ int cli_option(struct cli *cli)
 		if (key == '?' || key == ':')
 			bad_option(cli, key);
 		cli->value = optarg;
-		if (!global_option(cli, key))
+		if (own_option(cli, key) || !global_option(cli, key))
 			return key;
 	}
 }

@@ -10,6 +10,7 @@ _clited() {
 		compopt -o filenames
 		words=$(compgen -f -- "$cur")
 		;;
+	--metrics) words=":9962" ;;
 	--user) words=$(compgen -u) ;;
 	--log-level) words="error warning notice info debug" ;;
 	*) words=$(clited --help 2>/dev/null | grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -- '-[a-z-]+') ;;

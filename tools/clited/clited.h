@@ -89,6 +89,7 @@ void loop_stop(struct loop *l, int code);
 
 int loop_watch(struct loop *l, struct watch *w, uint32_t events);
 int loop_change(struct loop *l, struct watch *w, uint32_t events);
+void loop_forget(struct loop *l, struct watch *w);
 /* Also closes the descriptor. */
 void loop_unwatch(struct loop *l, struct watch *w);
 
@@ -133,7 +134,20 @@ struct log_config {
 	char *text; /* as it is in the configuration: two that are the same read the same */
 };
 
+/* Where Hubble's API is served, as struct clite_hubble_listen_opts has it. */
+struct hubble_listener {
+	char *address, *cert, *key, *client_ca, *server_name, *announce;
+	uint32_t mode;
+};
+
+struct hubble_config {
+	struct hubble_listener *listeners;
+	size_t nlisteners;
+	uint32_t flows, aggregation;
+};
+
 struct config {
+	struct hubble_config hubble;
 	struct check *checks;
 	size_t nchecks;
 	struct strings files;
@@ -141,6 +155,7 @@ struct config {
 	size_t nlogs;
 	char *node, *zone;
 	struct strings node_addresses;
+	char *metrics; /* where they are served; NULL: nowhere */
 };
 
 /* What is wrong with it is logged: NULL. */
@@ -156,6 +171,8 @@ bool check_alike(const struct check *a, const struct check *b);
 struct health;
 struct files;
 struct flowlogs;
+struct metrics;
+struct hubble;
 
 struct clited {
 	struct loop loop;
@@ -164,6 +181,8 @@ struct clited {
 	struct health *health;
 	struct files *files;
 	struct flowlogs *flowlogs;
+	struct metrics *metrics;
+	struct hubble *hubble;
 };
 
 /* What a call on the instance returned, if it is not good: log it, and end if the
@@ -215,6 +234,39 @@ void flowlogs_start(struct clited *d);
 /* Those that are the same in the next configuration are opened anew, and lose nothing. */
 void flowlogs_reload(struct clited *d, const struct config *next);
 void flowlogs_stop(struct clited *d);
+
+/* ---- listen.c ------------------------------------------------------------- */
+
+#define LISTEN_FORMS "ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/PATH"
+/* Is it one of these? */
+bool listen_valid(const char *text);
+/* A socket that listens there, or a negative errno. share: beside another one that the
+ * caller has at the same port, and has given SO_REUSEPORT. */
+int listen_open(const char *text, bool share);
+/* Remove the socket file, if it was one. */
+void listen_forget(const char *text);
+
+/* ---- metrics.c ------------------------------------------------------------ */
+
+/* Serve metrics at an address, NULL: where the configuration says, if it does. False: it was
+ * logged why that does not go. */
+bool metrics_start(struct clited *d, const char *address);
+/* At the address of the next configuration; false: it was logged why that does not go, and
+ * all is as before. */
+bool metrics_reload(struct clited *d, const struct config *next);
+void metrics_stop(struct clited *d);
+
+/* ---- hubble.c ------------------------------------------------------------- */
+
+#define NO_HUBBLE "this clited was built without libcilium-lite-hubble"
+
+/* Serve Hubble's API where the configuration says, and at an address, if that is not NULL.
+ * False: it was logged why that does not go. */
+bool hubble_start(struct clited *d, const char *address);
+/* As the next configuration says; false: it was logged why that does not go, and all is as
+ * before. */
+bool hubble_reload(struct clited *d, const struct config *next);
+void hubble_stop(struct clited *d);
 
 /* ---- system.c ------------------------------------------------------------- */
 

@@ -50,6 +50,18 @@ static bool read_node_addresses(struct reader *r, const struct key *key, yaml_no
 	return each(r, key->name, node, add_node_address, into);
 }
 
+static bool read_listen(struct reader *r, const struct key *key, yaml_node_t *node, void *into)
+{
+	const char *s = text_of(r, key->name, node);
+
+	if (!s)
+		return false;
+	if (!listen_valid(s))
+		return wrong(r, node, "%s: '%s' is none of " LISTEN_FORMS, key->name, s);
+	*(char **)at(into, key) = xstrdup(s);
+	return true;
+}
+
 static const struct key config_keys[] = {
 	{ "health-checks", read_checks, 0, 0, 0 },
 	{ "services", read_files, 0, 0, 0 },
@@ -57,6 +69,8 @@ static const struct key config_keys[] = {
 	{ "node", read_text, offsetof(struct config, node), 0, 0 },
 	{ "zone", read_text, offsetof(struct config, zone), 0, 0 },
 	{ "node-addresses", read_node_addresses, 0, 0, 0 },
+	{ "hubble", read_hubble, offsetof(struct config, hubble), 0, 0 },
+	{ "metrics", read_listen, offsetof(struct config, metrics), 0, 0 },
 	{ 0 },
 };
 
@@ -77,10 +91,12 @@ void config_free(struct config *c)
 	for (size_t i = 0; i < c->nlogs; i++)
 		log_config_clear(&c->logs[i]);
 	free(c->logs);
+	hubble_config_clear(&c->hubble);
 	strings_clear(&c->files);
 	strings_clear(&c->node_addresses);
 	free(c->node);
 	free(c->zone);
+	free(c->metrics);
 	free(c);
 }
 

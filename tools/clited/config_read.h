@@ -52,3 +52,7 @@ void check_clear(struct check *c);
 /* config_log.c */
 bool read_logs(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
 void log_config_clear(struct log_config *c);
+
+/* config_hubble.c */
+bool read_hubble(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
+void hubble_config_clear(struct hubble_config *c);

@@ -48,13 +48,18 @@ int loop_change(struct loop *l, struct watch *w, uint32_t events)
 	return control(l, EPOLL_CTL_MOD, w, events);
 }
 
+void loop_forget(struct loop *l, struct watch *w)
+{
+	if (w->fd >= 0)
+		control(l, EPOLL_CTL_DEL, w, 0);
+	w->fd = -1;
+}
+
 void loop_unwatch(struct loop *l, struct watch *w)
 {
-	if (w->fd < 0)
-		return;
-	control(l, EPOLL_CTL_DEL, w, 0);
-	close(w->fd);
-	w->fd = -1;
+	_cleanup_close_ int fd = w->fd;
+
+	loop_forget(l, w);
 }
 
 /* ---- timers --------------------------------------------------------------- */

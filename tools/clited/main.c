@@ -16,7 +16,7 @@
 #define BUDGET 256
 
 struct options {
-	const char *instance, *config, *bpffs, *user;
+	const char *instance, *config, *bpffs, *user, *metrics, *hubble;
 	bool create, check_config;
 };
 
@@ -33,13 +33,16 @@ struct program {
 static const char help_text[] =
 	"Usage: clited [OPTION]...\n"
 	"\n"
-	"Check the back ends of an instance's services, quarantine those that do not answer, keep\n"
-	"services as files say, and log flows. Runs until SIGTERM; SIGHUP reads the configuration\n"
-	"again.\n"
+	"Check the back ends of an instance's services, quarantine those that do not answer,\n"
+	"keep services as files say, serve flows to Hubble's clients and metrics to Prometheus,\n"
+	"and log flows. Runs until SIGTERM; SIGHUP reads the configuration again.\n"
 	"\n"
 	"  -i, --instance NAME    the instance (default: CLITE_INSTANCE, else \"default\")\n"
 	"  -c, --config FILE      its configuration (default: " CONFIG_DEFAULT ")\n"
 	"      --check-config     say whether the configuration is right, and exit\n"
+	"      --hubble ADDRESS   serve Hubble's API there, too: unix:///PATH, HOST:PORT, :PORT\n"
+	"      --metrics ADDRESS  serve metrics there, whatever the configuration says:\n"
+	"                         " LISTEN_FORMS "\n"
 	"      --bpffs DIR        mount point of the bpf file system (default: /sys/fs/bpf)\n"
 	"      --create           make the instance if it is not there\n"
 	"      --user USER        become this user when the instance is open\n"
@@ -51,7 +54,8 @@ static const char help_text[] =
 	"Example:\n"
 	"  clited --instance default --config " CONFIG_DEFAULT "\n";
 
-enum { OPT_BPFFS = 256, OPT_CREATE, OPT_USER, OPT_CHECK, OPT_FOREGROUND, OPT_LEVEL, OPT_VERSION };
+enum { OPT_BPFFS = 256, OPT_CREATE, OPT_USER, OPT_CHECK, OPT_FOREGROUND, OPT_LEVEL, OPT_HUBBLE,
+       OPT_METRICS, OPT_VERSION };
 
 static const struct option longs[] = {
 	{ "instance", required_argument, NULL, 'i' },
@@ -62,6 +66,8 @@ static const struct option longs[] = {
 	{ "user", required_argument, NULL, OPT_USER },
 	{ "foreground", no_argument, NULL, OPT_FOREGROUND },
 	{ "log-level", required_argument, NULL, OPT_LEVEL },
+	{ "hubble", required_argument, NULL, OPT_HUBBLE },
+	{ "metrics", required_argument, NULL, OPT_METRICS },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
@@ -115,6 +121,14 @@ static void read_option(struct options *o, int key)
 		if (!log_set_level(optarg))
 			usage_error("--log-level: error, warning, notice, info or debug, not ",
 				    optarg);
+		break;
+	case OPT_HUBBLE:
+		o->hubble = optarg;
+		break;
+	case OPT_METRICS:
+		if (!listen_valid(optarg))
+			usage_error("--metrics: " LISTEN_FORMS ", not ", optarg);
+		o->metrics = optarg;
 		break;
 	case 'h':
 		print_and_exit(help_text);
@@ -216,6 +230,29 @@ static void tell_ready(struct program *p)
 	       p->d.config->nchecks, p->d.config->files.n, p->d.config->nlogs);
 }
 
+/* Nobody needs to write a configuration for metrics and flows alone. */
+static struct config *load(const struct options *o)
+{
+	if ((o->metrics || o->hubble) && !strcmp(o->config, CONFIG_DEFAULT) && access(o->config, F_OK) &&
+	    errno == ENOENT)
+		return xcalloc(1, sizeof(struct config));
+	return config_load(o->config);
+}
+
+static bool reload_servers(struct clited *d, struct config *next)
+{
+	struct config *now = d->config;
+
+	if (!hubble_reload(d, next))
+		return false;
+	if (metrics_reload(d, next))
+		return true;
+	d->config = next;
+	hubble_reload(d, now);
+	d->config = now;
+	return false;
+}
+
 /* Whole, or not at all. */
 static void reload(struct program *p)
 {
@@ -223,7 +260,11 @@ static void reload(struct program *p)
 
 	log_info("reading %s again", p->o.config);
 	notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)now_ms() * 1000);
-	next = config_load(p->o.config);
+	next = load(&p->o);
+	if (next && !reload_servers(&p->d, next)) {
+		config_free(next);
+		next = NULL;
+	}
 	if (!next) {
 		log_error("the configuration stays as it was");
 		tell_ready(p);
@@ -301,34 +342,39 @@ static int set_up(struct program *p)
 
 static int run(struct program *p)
 {
-	int code = EXIT_FAILED;
+	int code;
 
-	if (!set_up(p)) {
-		/* What comes of the rest is in the logs; then who is quarantined, then what
-		 * files say. */
-		flowlogs_start(&p->d);
-		health_start(&p->d);
-		files_start(&p->d);
-		log_info("instance '%s', %s", p->o.instance, p->o.config);
-		tell_ready(p);
-		code = loop_run(&p->d.loop);
-		notify("STOPPING=1");
-	}
+	/* What comes of the rest is in the logs; then who is quarantined, then what files say. */
+	flowlogs_start(&p->d);
+	health_start(&p->d);
+	files_start(&p->d);
+	log_info("instance '%s', %s", p->o.instance, p->o.config);
+	tell_ready(p);
+	code = loop_run(&p->d.loop);
+	notify("STOPPING=1");
 	files_stop(&p->d);
 	health_stop(&p->d);
 	flowlogs_stop(&p->d);
-	loop_unwatch(&p->d.loop, &p->signals);
-	loop_clear(&p->d.loop);
 	return code;
 }
 
+/* What may need root comes before the other user. */
 static int start(struct program *p)
 {
 	int code = open_instance(p);
 
-	if (!code && p->o.user && !become_user(p->o.user))
-		code = EXIT_FAILED;
-	return code ? code : run(p);
+	if (code)
+		return code;
+	code = EXIT_FAILED;
+	if (!set_up(p) && hubble_start(&p->d, p->o.hubble) &&
+	    metrics_start(&p->d, p->o.metrics) &&
+	    (!p->o.user || become_user(p->o.user)))
+		code = run(p);
+	metrics_stop(&p->d);
+	hubble_stop(&p->d);
+	loop_unwatch(&p->d.loop, &p->signals);
+	loop_clear(&p->d.loop);
+	return code;
 }
 
 /* If one of the three is closed, the next file that is opened would take its place, and
@@ -357,7 +403,7 @@ int main(int argc, char **argv)
 	occupy_standard_fds();
 	log_begin();
 	read_options(&p.o, argc, argv);
-	p.d.config = config_load(p.o.config);
+	p.d.config = load(&p.o);
 	if (!p.d.config)
 		code = EXIT_USAGE;
 	else if (!p.o.check_config)

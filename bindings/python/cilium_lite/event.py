@@ -19,6 +19,7 @@ from . import _native
 from ._core import IPAddress, decode, enumerated, name_of, named, snapshot, unsigned
 from ._errors import Error, invalid
 from .enums import Aggregation, Direction, EventType, Protocol, Verdict
+from .flow import Filters, ResolvedFlow, _make_flow
 
 if TYPE_CHECKING:
     from .context import Context
@@ -137,6 +138,15 @@ class Event:
         cookie = cookies[0] or cookies[1]
         return self.context.policy.rule(cookie) if cookie else None
 
+    def flow(self) -> ResolvedFlow:
+        """It with the names that it has now."""
+        core = self.context._core
+        return core.get(core.lib.clite_flow_resolve, _native.clite_flow,
+                        lambda c: _make_flow(c, self), self._pointer())
+
+    def _pointer(self) -> Any:
+        return ctypes.cast(ctypes.c_char_p(self._raw), POINTER(_native.clite_event))
+
     def text(self) -> str:
         """One line, as "hubble observe" prints it."""
         return self._write(self.context._core.lib.clite_event_text)
@@ -151,7 +161,7 @@ class Event:
         return value
 
     def _write(self, function: Any) -> str:
-        event = ctypes.cast(ctypes.c_char_p(self._raw), POINTER(_native.clite_event))
+        event = self._pointer()
         size = 1024
         while True:
             buffer = (c_char * size)()
@@ -252,7 +262,7 @@ class Subscription:
 
     def __init__(self, context: Context, callback: Callable[[Event], Any], *,
                  types: Types = None, aggregation: Union[Aggregation, int, str, None] = None,
-                 ring_bytes: int = 0) -> None:
+                 ring_bytes: int = 0, filters: Optional[Filters] = None) -> None:
         if not callable(callback):
             raise TypeError("callback must be something to call")
         core, ret, token = context._core, POINTER(_native.clite_subscription)(), next(_tokens)
@@ -261,7 +271,8 @@ class Subscription:
         opts = _native.clite_subscribe_opts(
             sz=ctypes.sizeof(_native.clite_subscribe_opts), types=_type_bits(types),
             aggregation=unsigned(level, 32, "aggregation"),
-            ring_bytes=unsigned(ring_bytes, 32, "ring_bytes"))
+            ring_bytes=unsigned(ring_bytes, 32, "ring_bytes"),
+            filters=filters._pointer if filters is not None else None)
         self._callback = callback
         self.context = context
         with core as pointer:
@@ -322,12 +333,13 @@ class EventStream:
 
     def __init__(self, context: Context, *, timeout: Optional[float] = None, types: Types = None,
                  aggregation: Union[Aggregation, int, str, None] = None,
-                 ring_bytes: int = 0) -> None:
+                 ring_bytes: int = 0, filters: Optional[Filters] = None) -> None:
         self.timeout = timeout
         self.context = context
         self._queue = queue = _Queue(self.QUEUE)
         self._subscription = Subscription(context, queue.put, types=types,
-                                          aggregation=aggregation, ring_bytes=ring_bytes)
+                                          aggregation=aggregation, ring_bytes=ring_bytes,
+                                          filters=filters)
 
     @property
     def lost(self) -> int:

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Metrics for Prometheus by HTTP: GET /metrics. libmicrohttpd runs on the daemon's loop;
+ * who reads slowly waits in its buffers. */
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "clited.h"
+
+#define CONNECTIONS 64
+#define CONNECTIONS_EACH 16 /* of one address */
+#define TIMEOUT 10	    /* seconds without a byte */
+/* Metrics are worked out at most so often: asking in a loop must not keep health checks
+ * waiting. */
+#define AGE 250u /* ms */
+
+#define TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+/* One address. */
+struct server {
+	struct metrics *m;
+	char *address;
+	int fd; /* libmicrohttpd's */
+	struct MHD_Daemon *daemon;
+	struct watch watch; /* a copy of its epoll descriptor */
+	struct timer timer;
+};
+
+struct metrics {
+	struct clited *d;
+	struct server *server;	     /* NULL: none is wanted */
+	bool given;		     /* on the command line: the configuration does not count */
+	struct MHD_Response *answer; /* NULL: none yet */
+	unsigned int status;
+	uint64_t asked; /* when */
+};
+
+/* ---- answers --------------------------------------------------------------------- */
+
+static struct MHD_Response *response(const char *text, size_t len, const char *type)
+{
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(len, (char *)text, MHD_RESPMEM_MUST_COPY);
+
+	if (!r || MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type) != MHD_YES)
+		out_of_memory();
+	return r;
+}
+
+static void freep_page(struct clite_metric_page **page)
+{
+	clite_metric_page_free(*page);
+}
+
+/* What is there now. NULL: it was logged why. */
+static struct MHD_Response *work_out(struct clited *d)
+{
+	_cleanup_(freep_page) struct clite_metric_page *page = NULL;
+	const char *text;
+	size_t len;
+	int r;
+
+	if (clite_metric_page_new(&page))
+		out_of_memory();
+	r = clite_metric_list(d->ctx, clite_metric_page_add, page);
+	if (!clited_ok(d, r, "cannot read the metrics"))
+		return NULL;
+	r = clite_metric_page_text(page, &text, &len);
+	if (r < 0) {
+		log_error("cannot write the metrics: %s", clite_strerror(r));
+		return NULL;
+	}
+	return response(text, len, TYPE);
+}
+
+static void refresh(struct metrics *m)
+{
+	static const char failed[] = "The metrics cannot be read: the daemon's log says why.\n";
+
+	if (m->answer && now_ms() - m->asked < AGE)
+		return;
+	if (m->answer)
+		MHD_destroy_response(m->answer);
+	m->answer = work_out(m->d);
+	m->status = m->answer ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+	if (!m->answer)
+		m->answer = response(failed, strlen(failed), "text/plain");
+	m->asked = now_ms();
+}
+
+static enum MHD_Result refuse(struct MHD_Connection *c, unsigned int status, const char *text)
+{
+	struct MHD_Response *r = response(text, strlen(text), "text/plain");
+	enum MHD_Result ret;
+
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+	ret = MHD_queue_response(c, status, r);
+	MHD_destroy_response(r);
+	return ret;
+}
+
+/* Called when the head of a request is there: an answer now ends it, whatever follows. */
+static enum MHD_Result on_request(void *data, struct MHD_Connection *c, const char *url,
+				  const char *method, const char *version, const char *upload,
+				  size_t *upload_size, void **state)
+{
+	struct server *s = data;
+
+	(void)version, (void)upload, (void)upload_size, (void)state;
+	if (strcmp(url, "/metrics") != 0)
+		return refuse(c, MHD_HTTP_NOT_FOUND, "There is nothing here but /metrics.\n");
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+		return refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED,
+			      "/metrics can be read (GET, HEAD) and nothing else.\n");
+	refresh(s->m);
+	return MHD_queue_response(c, s->m->status, s->m->answer);
+}
+
+/* ---- on the loop -------------------------------------------------------------------- */
+
+/* One round, and when the next one is due at the latest. */
+static void turn(struct server *s)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+
+	MHD_run(s->daemon);
+	if (MHD_get_timeout(s->daemon, &ms) == MHD_YES)
+		loop_timer(&s->m->d->loop, &s->timer, now_ms() + ms);
+	else
+		loop_untimer(&s->m->d->loop, &s->timer);
+}
+
+static void on_ready(struct watch *w, uint32_t events)
+{
+	(void)events;
+	turn(container_of(w, struct server, watch));
+}
+
+static void on_timer(struct timer *t)
+{
+	turn(container_of(t, struct server, timer));
+}
+
+static void on_log(void *data, const char *fmt, va_list ap)
+{
+	_cleanup_free_ char *text = NULL;
+
+	(void)data;
+	if (vasprintf(&text, fmt, ap) < 0)
+		out_of_memory();
+	log_debug("metrics: %.*s", (int)strcspn(text, "\n"), text);
+}
+
+static struct server *server_free(struct server *s)
+{
+	if (!s)
+		return NULL;
+	loop_untimer(&s->m->d->loop, &s->timer);
+	loop_unwatch(&s->m->d->loop, &s->watch);
+	if (s->daemon)
+		MHD_stop_daemon(s->daemon); /* closes fd as well */
+	else
+		closep(&s->fd);
+	free(s->address);
+	free(s);
+	return NULL;
+}
+
+static bool server_run(struct server *s)
+{
+	const union MHD_DaemonInfo *info;
+
+	s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request,
+				     s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+				     MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_CONNECTION_LIMIT,
+				     (unsigned int)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+				     (unsigned int)CONNECTIONS_EACH, MHD_OPTION_CONNECTION_TIMEOUT,
+				     (unsigned int)TIMEOUT, MHD_OPTION_END);
+	if (!s->daemon)
+		return false;
+	info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	s->watch =
+		(struct watch){ info ? fcntl(info->epoll_fd, F_DUPFD_CLOEXEC, 3) : -1, on_ready };
+	s->timer.fire = on_timer;
+	return s->watch.fd >= 0 && !loop_watch(&s->m->d->loop, &s->watch, EPOLLIN);
+}
+
+/* Two addresses of one port may overlap while one follows the other. */
+static void share_port(const struct server *old, int on)
+{
+	if (old)
+		setsockopt(old->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+
+static struct server *server_new(struct metrics *m, const char *address)
+{
+	struct server *s = xcalloc(1, sizeof(*s));
+
+	*s = (struct server){ .m = m, .address = xstrdup(address), .fd = -1, .watch.fd = -1 };
+	share_port(m->server, 1);
+	s->fd = listen_open(address, m->server != NULL);
+	share_port(m->server, 0);
+	share_port(s, 0);
+	if (s->fd < 0) {
+		log_error("metrics: cannot listen at %s: %s", address, strerror(-s->fd));
+		return server_free(s);
+	}
+	if (!server_run(s)) {
+		log_error("metrics: cannot serve at %s: %s", address, strerror(errno));
+		return server_free(s);
+	}
+	return s;
+}
+
+/* ---- the part ------------------------------------------------------------------------ */
+
+bool metrics_start(struct clited *d, const char *address)
+{
+	struct metrics *m = xcalloc(1, sizeof(*m));
+
+	m->d = d;
+	m->given = address != NULL;
+	d->metrics = m;
+	if (!address)
+		address = d->config->metrics;
+	if (!address)
+		return true;
+	m->server = server_new(m, address);
+	if (m->server)
+		log_info("metrics at %s", address);
+	return m->server;
+}
+
+bool metrics_reload(struct clited *d, const struct config *next)
+{
+	struct metrics *m = d->metrics;
+	const char *old = m->server ? m->server->address : NULL;
+	struct server *s = NULL;
+
+	if (m->given || (old && next->metrics ? !strcmp(old, next->metrics) : old == next->metrics))
+		return true;
+	if (next->metrics) {
+		s = server_new(m, next->metrics);
+		if (!s)
+			return false;
+	}
+	if (m->server)
+		listen_forget(m->server->address);
+	server_free(m->server);
+	m->server = s;
+	log_info("metrics %s%s", s ? "at " : "are not served any more", s ? s->address : "");
+	return true;
+}
+
+void metrics_stop(struct clited *d)
+{
+	struct metrics *m = d->metrics;
+
+	if (!m)
+		return;
+	if (m->server)
+		listen_forget(m->server->address);
+	server_free(m->server);
+	if (m->answer)
+		MHD_destroy_response(m->answer);
+	free(m);
+	d->metrics = NULL;
+}
