@@ -126,7 +126,7 @@ check "not YAML" wrong 2 "not YAML: " <<<$'health-checks:\n- ]'
 check "no map" wrong 1 "the configuration: a map of keys and values is wanted" <<<"[1]"
 check "two documents" wrong 3 "a second document" <<<$'zone: a\n---\nzone: b'
 check "an unknown key" wrong 2 \
-	"unknown key 'nodes'; there are: health-checks, services, flow-logs, node, zone, node-addresses, hubble, metrics" <<<$'zone: a\nnodes: b'
+	"unknown key 'nodes'; there are: health-checks, services, flow-logs, node, zone, node-addresses, hubble, metrics, hubble-metrics" <<<$'zone: a\nnodes: b'
 check "a key twice" wrong 3 "the key 'zone' is there twice" <<<$'zone: a\nnode: a\nzone: b'
 check "no list" wrong 1 "services: a list is wanted" <<<"services: /a"
 check "a list for one value" wrong 1 "zone: a single value is wanted, not a list" <<<"zone: [a]"
@@ -187,11 +187,23 @@ check "hubble: no list" hubble 3 "listen: a list is wanted" ':4244'
 check "hubble: no address" hubble 3 "listen: an address is missing" '[{cert: a, key: b}]'
 check "hubble: a certificate alone" hubble 3 "listen: ':1' has a cert and no key" '[{address: ":1", cert: a}]'
 check "hubble: a CA alone" hubble 3 "listen: ':1' has a client-ca, but neither cert nor key" '[{address: ":1", client-ca: a}]'
-check "hubble: a mode" hubble 3 "mode: '888' is not a mode from 0001 to 0777" '[{address: ":1", mode: 888}]'
+check "hubble: a mode" hubble 3 "mode: '888' is not a mode such as 0640" '[{address: ":1", mode: 888}]'
 check "hubble: an address twice" hubble 3 "listen: ':1' is there twice" '[":1", {address: ":1"}]'
 check "hubble: an unknown key" hubble 3 "unknown key 'port'; there are: address, cert, key" '[{port: 1}]'
 check "hubble: no flows" wrong 1 "flows: '0' is not a number from 1" <<<"hubble: {flows: 0}"
-check "hubble: aggregation" wrong 1 "aggregation: 'low' is neither none nor medium" <<<"hubble: {aggregation: low}"
+check "hubble: aggregation" wrong 1 "aggregation: 'low' is neither medium nor none" <<<"hubble: {aggregation: low}"
+echo "hubble-metrics: [drop]" >"$tmp/hubble.yaml"
+if "$tool" --check-config --config "$tmp/hubble.yaml" >/dev/null 2>&1; then
+	check "hubble-metrics" right "0 health checks" <<<"hubble-metrics: [drop, 'flow:sourceContext=pod|ip', flows-to-world:port]"
+	check "hubble-metrics: what is none" wrong 2 "hubble-metrics: metric 'frob' is none of drop, flow" <<<$'zone: a\nhubble-metrics: [drop, frob]'
+	check "hubble-metrics: a bad context" wrong 1 "hubble-metrics: metric 'drop': sourceContext: 'pods' is none of identity, namespace, pod" \
+		<<<"hubble-metrics: ['drop:sourceContext=pods']"
+	check "hubble-metrics: twice" wrong 1 "hubble-metrics: metric 'drop' is there twice" <<<"hubble-metrics: [drop, drop]"
+else
+	check "hubble-metrics: not built" wrong 1 "hubble-metrics: this clited was built without libcilium-lite-hubble" \
+		<<<"hubble-metrics: [drop]"
+fi
+check "hubble-metrics: no list" wrong 1 "hubble-metrics: a list is wanted" <<<"hubble-metrics: drop"
 check "--metrics" ends 2 "--metrics: ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/PATH, not here" --metrics here
 check "nothing but files" right "0 health checks, 2 service files" <<<'services: [/a, /b]'
 check "a flow log without a path" wrong 2 "a flow log without a path" <<<$'flow-logs:\n- compress: true'

@@ -120,7 +120,25 @@ struct check {
 	bool fail_open;
 };
 
-enum { LOG_MEDIUM, LOG_NONE, LOG_LEVELS }; /* of aggregation */
+enum { LEVEL_MEDIUM, LEVEL_NONE, LEVELS }; /* of aggregation */
+
+/* As struct clite_subscribe_opts has it. */
+static inline uint32_t level_aggregation(uint32_t level)
+{
+	return (level == LEVEL_NONE ? CLITE_AGGREGATE_NONE : CLITE_AGGREGATE_MEDIUM) + 1;
+}
+
+/* Where Hubble's API is served, as struct clite_hubble_listen_opts has it. */
+struct hubble_listener {
+	char *address, *cert, *key, *client_ca, *server_name, *announce;
+	uint32_t mode;
+};
+
+struct hubble_config {
+	struct hubble_listener *listeners;
+	size_t nlisteners;
+	uint32_t flows, level;
+};
 
 /* A flow log. */
 struct log_config {
@@ -134,18 +152,6 @@ struct log_config {
 	char *text; /* as it is in the configuration: two that are the same read the same */
 };
 
-/* Where Hubble's API is served, as struct clite_hubble_listen_opts has it. */
-struct hubble_listener {
-	char *address, *cert, *key, *client_ca, *server_name, *announce;
-	uint32_t mode;
-};
-
-struct hubble_config {
-	struct hubble_listener *listeners;
-	size_t nlisteners;
-	uint32_t flows, aggregation;
-};
-
 struct config {
 	struct hubble_config hubble;
 	struct check *checks;
@@ -156,6 +162,7 @@ struct config {
 	char *node, *zone;
 	struct strings node_addresses;
 	char *metrics; /* where they are served; NULL: nowhere */
+	struct strings hubble_metrics;
 };
 
 /* What is wrong with it is logged: NULL. */
@@ -170,9 +177,9 @@ bool check_alike(const struct check *a, const struct check *b);
 
 struct health;
 struct files;
-struct flowlogs;
 struct metrics;
 struct hubble;
+struct flowlogs;
 
 struct clited {
 	struct loop loop;
@@ -180,9 +187,9 @@ struct clited {
 	struct config *config;
 	struct health *health;
 	struct files *files;
-	struct flowlogs *flowlogs;
 	struct metrics *metrics;
 	struct hubble *hubble;
+	struct flowlogs *flowlogs;
 };
 
 /* What a call on the instance returned, if it is not good: log it, and end if the
@@ -227,14 +234,6 @@ void files_start(struct clited *d);
 void files_reload(struct clited *d, const struct config *next);
 void files_stop(struct clited *d);
 
-/* ---- flowlog.c ------------------------------------------------------------ */
-
-/* Flow logs: the events of the instance go into files. */
-void flowlogs_start(struct clited *d);
-/* Those that are the same in the next configuration are opened anew, and lose nothing. */
-void flowlogs_reload(struct clited *d, const struct config *next);
-void flowlogs_stop(struct clited *d);
-
 /* ---- listen.c ------------------------------------------------------------- */
 
 #define LISTEN_FORMS "ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/PATH"
@@ -267,6 +266,26 @@ bool hubble_start(struct clited *d, const char *address);
  * before. */
 bool hubble_reload(struct clited *d, const struct config *next);
 void hubble_stop(struct clited *d);
+
+/* ---- flow_metrics.c ------------------------------------------------------- */
+
+struct clite_hubble_metrics;
+
+/* Count these of the instance's flows; ctx NULL: only see whether they are right. A negative
+ * errno, with what is wrong in errbuf. */
+int flow_metrics_new(struct clite_ctx *ctx, const struct strings *names, char *errbuf, size_t size,
+		     struct clite_hubble_metrics **ret);
+void flow_metrics_free(struct clite_hubble_metrics *metrics); /* NULL is accepted */
+/* Put them on a page; NULL: there are none. */
+int flow_metrics_list(struct clite_hubble_metrics *metrics, struct clite_metric_page *page);
+
+/* ---- flowlog.c ------------------------------------------------------------ */
+
+/* Flow logs: the events of the instance go into files. */
+void flowlogs_start(struct clited *d);
+/* Those that are the same in the next configuration are opened anew, and lose nothing. */
+void flowlogs_reload(struct clited *d, const struct config *next);
+void flowlogs_stop(struct clited *d);
 
 /* ---- system.c ------------------------------------------------------------- */
 

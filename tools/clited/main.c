@@ -233,8 +233,8 @@ static void tell_ready(struct program *p)
 /* Nobody needs to write a configuration for metrics and flows alone. */
 static struct config *load(const struct options *o)
 {
-	if ((o->metrics || o->hubble) && !strcmp(o->config, CONFIG_DEFAULT) && access(o->config, F_OK) &&
-	    errno == ENOENT)
+	if ((o->metrics || o->hubble) && !strcmp(o->config, CONFIG_DEFAULT) &&
+	    access(o->config, F_OK) && errno == ENOENT)
 		return xcalloc(1, sizeof(struct config));
 	return config_load(o->config);
 }
@@ -344,7 +344,8 @@ static int run(struct program *p)
 {
 	int code;
 
-	/* What comes of the rest is in the logs; then who is quarantined, then what files say. */
+	/* What comes of the rest is in the logs; then who is quarantined, then what files
+	 * say. */
 	flowlogs_start(&p->d);
 	health_start(&p->d);
 	files_start(&p->d);
