@@ -248,8 +248,8 @@ END_TEST
 /* ---- what is no flow ---------------------------------------------------------------- */
 
 static const char *const others[] = {
-	"{\"lost_events\":{\"source\":\"HUBBLE_RING_BUFFER\",\"num_events_lost\":\"5\"},"
-	"\"node_name\":\"n\",\"time\":\"2026-11-23T15:50:41Z\"}",
+	("{\"lost_events\":{\"source\":\"HUBBLE_RING_BUFFER\",\"num_events_lost\":\"5\"},"
+	 "\"node_name\":\"n\",\"time\":\"2026-11-23T15:50:41Z\"}"),
 	"{\"node_status\":{\"state_change\":\"NODE_CONNECTED\",\"node_names\":[\"n\"]}}",
 	"{\"agent_event\":{\"type\":\"POLICY_UPDATED\"},\"node_name\":\"n\"}",
 	"{}",
