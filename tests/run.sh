@@ -176,7 +176,7 @@ test_main() {
 
 	compile main || return
 	run_suites main unit fuzz api bpf integration oracle
-	for dir in api bpf integration tools oracle; do
+	for dir in api bpf integration tools oracle hubble; do
 		run_scripts main "$dir"
 	done
 	run_python main

@@ -27,7 +27,7 @@ static int set_entry(struct encoder *e, const struct ring_entry *entry, const ch
 	int r;
 
 	begin(e, entry->event.time, node);
-	if (entry->lost) {
+	if (!entry->source) {
 		set_lost(e, FLOW__LOST_EVENT_SOURCE__PERF_EVENT_RING_BUFFER, entry->lost);
 		time_to_pb(entry->lost_since, &e->first);
 		time_to_pb(entry->event.time, &e->last);

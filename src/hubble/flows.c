@@ -21,7 +21,7 @@ static uint64_t flows_time(const struct clite_hubble *h, uint64_t pos)
 
 static bool flows_is_lost(const struct clite_hubble *h, uint64_t pos)
 {
-	return ring_at(&h->ring, pos)->lost;
+	return !ring_at(&h->ring, pos)->source;
 }
 
 static bool flows_passes(const struct clite_hubble *h, const struct request *r, uint64_t pos)

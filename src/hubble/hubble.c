@@ -179,6 +179,7 @@ static void timers(struct clite_hubble *h)
 	listen_again(h);
 	if (h->ctx) {
 		agent_look(h);
+		check_lost(h, now_real()); /* no event may follow for long */
 		next = now + LOOK_INTERVAL;
 	}
 	TAILQ_FOREACH(c, &h->conns, entry)

@@ -38,14 +38,15 @@ static void entry_release(struct ring *ring, struct ring_entry *e)
 	names_unref(&ring->names, e->node);
 	names_unref(&ring->names, e->summary);
 	names_unref(&ring->names, e->file);
-	*e = (struct ring_entry){};
 }
 
 static struct ring_entry *next(struct ring *ring)
 {
 	struct ring_entry *e = &ring->entries[ring->head % ring->max];
 
-	entry_release(ring, e);
+	if (e->source)
+		entry_release(ring, e);
+	*e = (struct ring_entry){};
 	return e;
 }
 
@@ -68,6 +69,8 @@ int ring_put(struct ring *ring, const struct clite_flow *f, const char *node)
 		return -ENOMEM;
 	}
 	e.event.source_file = e.file->text;
+	e.event.packet = NULL; /* only borrowed */
+	e.event.packet_bytes = 0;
 	*next(ring) = e;
 	ring->head++;
 	return 0;

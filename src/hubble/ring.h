@@ -7,10 +7,17 @@
 
 /* A flow, or word of events that were lost. */
 struct ring_entry {
-	struct clite_event event; /* lost: only its time */
-	struct name *source, *destination, *policies, *node, *summary, *file;
-	uint64_t lost;	     /* events; 0: this is a flow */
-	uint64_t lost_since; /* time of the first of them, ns */
+	struct clite_event event; /* word: only its time */
+	struct name *source;	  /* NULL: this is word */
+	union {
+		struct {
+			struct name *destination, *policies, *node, *summary, *file;
+		};
+		struct {
+			uint64_t lost;
+			uint64_t lost_since; /* time of the first of them, ns */
+		};
+	};
 	uint32_t kind;
 };
 

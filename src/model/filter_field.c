@@ -269,7 +269,9 @@ static bool pod_holds(const struct filter_value *v, const struct clite_flow *f, 
 
 static bool service_holds(const struct filter_value *v, const struct clite_flow *f, bool source)
 {
-	return name_holds(v, end_of(f, source)->service_ns, end_of(f, source)->service);
+	const struct clite_flow_end *x = end_of(f, source);
+
+	return *x->service && name_holds(v, x->service_ns, x->service);
 }
 
 static int read_workload(struct filter_value *v, const void *from, struct errtext *err)
@@ -285,8 +287,7 @@ static bool workload_holds(const struct filter_value *v, const struct clite_flow
 {
 	const struct clite_flow_end *x = end_of(f, source);
 
-	return (*x->workload || *x->workload_kind) &&
-	       (!*v->name || !strcmp(v->name, x->workload)) &&
+	return *x->workload && (!*v->name || !strcmp(v->name, x->workload)) &&
 	       (!*v->space || !strcmp(v->space, x->workload_kind));
 }
 

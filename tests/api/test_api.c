@@ -407,8 +407,9 @@ START_TEST(filters)
 		struct clite_flow_filter filter;
 		uint64_t tail;
 	} longer = { .filter = { .sz = sizeof(longer), .destination_port = bad } };
-	struct clite_event e = { .sz = sizeof(e), .family = 4, .protocol = 17, .has_ports = 1,
-				 .destination_port = 53 };
+	struct clite_event e = {
+		.sz = sizeof(e), .family = 4, .protocol = 17, .has_ports = 1, .destination_port = 53
+	};
 	struct clite_filters *fs = UNTOUCHED;
 	struct clite_flow flow = *nameless(&e);
 
@@ -1755,8 +1756,8 @@ START_TEST(subscribe_filters)
 	for (size_t i = 0; i < 3; i++)
 		for (uint32_t list = 0; list < 2; list++) {
 			opts.filters = filters_of(list, &filters[i]);
-			ck_assert_done(clite_subscribe(ctx, &opts, on_event, &n[i][list],
-						       &subs[i][list]));
+			ck_assert_done(
+				clite_subscribe(ctx, &opts, on_event, &n[i][list], &subs[i][list]));
 			/* The subscription has a reference, and the set does not change. */
 			ck_assert_int_eq(clite_filters_add(opts.filters, 0, &filters[4]), -EBUSY);
 			clite_filters_unref(opts.filters);
@@ -1796,9 +1797,15 @@ END_TEST
 START_TEST(names_follow)
 {
 	struct clite_event e = {
-		.sz = sizeof(e),	 .type = CLITE_EVENT_TRACE,   .family = 4,
-		.protocol = 6,		 .has_ports = 1,	      .destination = { 10, 96, 0, 1 },
-		.destination_port = 80,	 .direction = CLITE_INGRESS,  .source_file = "",
+		.sz = sizeof(e),
+		.type = CLITE_EVENT_TRACE,
+		.family = 4,
+		.protocol = 6,
+		.has_ports = 1,
+		.destination = { 10, 96, 0, 1 },
+		.destination_port = 80,
+		.direction = CLITE_INGRESS,
+		.source_file = "",
 		.verdict = CLITE_VERDICT_FORWARDED,
 	};
 	struct clite_service_opts opts = service_opts;
@@ -1928,8 +1935,7 @@ static Suite *suite(bool root)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, NULL, teardown);
 	ADD(t, open_options_of_other_sizes, probe_has_reasons, named_instance, unknown_layout,
-	    settings_of_a_new_instance, settings_that_do_not_fit, no_bpffs,
-	    subscribe_filters);
+	    settings_of_a_new_instance, settings_that_do_not_fit, no_bpffs, subscribe_filters);
 	suite_add_tcase(s, t);
 
 	t = tcase_create("in an instance");
@@ -1937,11 +1943,10 @@ static Suite *suite(bool root)
 	tcase_add_checked_fixture(t, setup, teardown);
 	ADD(t, status_of_an_ephemeral_instance, null_arguments, destroyed_context, forked_context,
 	    any_order_of_release, two_contexts_side_by_side, sys_fds, endpoint_arguments,
-	    endpoint_short_options, endpoint_life, identities, ipcache, devices, cgroups, device_options,
-	    policy_arguments,
-	    policy_life, transaction, import, service_arguments, service_life, subscribe_arguments,
-	    subscriber_slots, dispatch, unsubscribe_in_callback, event_of_another_size, names_follow,
-	    conntrack);
+	    endpoint_short_options, endpoint_life, identities, ipcache, devices, cgroups,
+	    device_options, policy_arguments, policy_life, transaction, import, service_arguments,
+	    service_life, subscribe_arguments, subscriber_slots, dispatch, unsubscribe_in_callback,
+	    event_of_another_size, names_follow, conntrack);
 #ifdef HAVE_YAML
 	tcase_add_test(t, kinds_do_not_replace_each_other);
 #endif

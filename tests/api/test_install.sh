@@ -15,10 +15,14 @@ libdir=$tmp/stage/${pc%/pkgconfig/*}
 
 (cd "$tmp/stage" && find . -name '*.h' | sed 's|.*/include/||' | sort) >"$tmp/actual"
 (cd "$root/include" && find cilium-lite -name '*.h' | sort) >"$tmp/expected"
+hubble=$(cd "$tmp/stage" && find . -name cilium-lite-hubble.pc)
+[[ -n $hubble ]] || sed -i '/hubble\.h$/d' "$tmp/expected"
 same "all headers are installed" "$tmp/expected" "$tmp/actual"
-for link in libcilium-lite.so libcilium-lite.so.0; do
-	check "$link is a link to libcilium-lite.so.$version" \
-		test "$(readlink -f "$libdir/$link")" = "$(readlink -f "$libdir")/libcilium-lite.so.$version"
+for lib in libcilium-lite ${hubble:+libcilium-lite-hubble}; do
+	for link in "$lib.so" "$lib.so.0"; do
+		check "$link is a link to $lib.so.$version" \
+			test "$(readlink -f "$libdir/$link")" = "$(readlink -f "$libdir")/$lib.so.$version"
+	done
 done
 (cd "$tmp/stage" && find . -name '*.a' -o -name '*internal*' -o -name 'test_*') >"$tmp/inside"
 same "nothing of the inside is installed" /dev/null "$tmp/inside"
@@ -49,5 +53,16 @@ consume() {
 
 consume "a C program" "${CC:-cc}" -std=c99 "$tmp/outside/consumer.c"
 consume "a C++ program" "${CXX:-g++}" -std=c++11 "$tmp/outside/consumer.cc"
+
+if [[ -n $hubble ]]; then
+	cp "$root/tests/api/consumer/hubble.c" "$tmp/outside/"
+	cp "$root/tests/api/consumer/hubble.c" "$tmp/outside/hubble.cc"
+	read -ra flags < <(pkg-config --cflags --libs cilium-lite-hubble)
+	echo "# ${flags[*]}"
+	check "pkg-config knows the version of the other library" \
+		test "$(pkg-config --modversion cilium-lite-hubble)" = "$version"
+	consume "a C program with a server" "${CC:-cc}" -std=c99 "$tmp/outside/hubble.c"
+	consume "a C++ program with a server" "${CXX:-g++}" -std=c++11 "$tmp/outside/hubble.cc"
+fi
 
 done_testing

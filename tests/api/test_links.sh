@@ -31,6 +31,15 @@ same "linked directly: nothing else" /dev/null "$tmp/more"
 check "the .pc file says the same" \
 	grep -qx "Requires.private: $requires" "$BUILD/pkgconfig/cilium-lite.pc"
 
+# The server of Hubble's API is a library of its own, on the core.
+hubble=$BUILD/src/hubble/libcilium-lite-hubble.so
+if [[ -e $hubble ]]; then
+	readelf -d "$hubble" | sed -n 's/.*NEEDED.*\[\(.*\)\.so.*/\1/p' | sort >"$tmp/needed"
+	printf '%s\n' libc libcilium-lite libcrypto libnghttp2 libprotobuf-c libssl >"$tmp/may"
+	comm -23 "$tmp/needed" "$tmp/may" >"$tmp/more"
+	same "libcilium-lite-hubble links directly to nothing else" /dev/null "$tmp/more"
+fi
+
 # The bytecode is inside: no file of the build is looked for at run time.
 strings -a "$lib" | grep -F "$BUILD/bpf/" >"$tmp/paths"
 same "no path of the build tree in the library" /dev/null "$tmp/paths"

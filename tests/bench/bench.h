@@ -103,3 +103,4 @@ void print_rss(const char *instance); /* of this process, which opens it */
 void bench_events(void);
 void bench_sock(void);
 void bench_net_service(void);
+void bench_hubble(void);

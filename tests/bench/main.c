@@ -153,6 +153,9 @@ static const struct group {
 	{ "many/", bench_many },
 	{ "scale/", bench_scale },
 	{ "services/", bench_services },
+#ifdef HAVE_HUBBLE
+	{ "hubble/", bench_hubble },
+#endif
 };
 
 /* The mount covers the machine's own file system only for this process. */

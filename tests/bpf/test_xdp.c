@@ -863,6 +863,50 @@ START_TEST(events)
 }
 END_TEST
 
+static struct packet captured;
+
+static int note_bytes(const struct clite_event *e, void *userdata)
+{
+	(void)userdata;
+	ck_assert_uint_le(e->packet_bytes, sizeof(captured.data));
+	captured.len = e->packet_bytes;
+	memcpy(captured.data, e->packet, captured.len);
+	return 0;
+}
+
+/* The frame as it came, without its outer packet, also when it is dropped; cut off. */
+START_TEST(bytes)
+{
+	struct packet p = frame(_i, IPPROTO_TCP, 1000, SYN);
+	struct clite_subscribe_opts o = { .sz = sizeof(o), .capture_bytes = 1500,
+					  .types = 1u << CLITE_EVENT_DROP | 1u << CLITE_EVENT_TRACE };
+	struct clite_subscription *sub;
+
+	SERVICE(_i ? VIP6 : VIP4, IPPROTO_TCP, CLITE_MODE_IPIP, _i ? "2001:db8::11" : "192.0.2.11");
+	ck_assert_int_eq(clite_subscribe(ctx, &o, note_bytes, NULL, &sub), 0);
+	packet_data(&p, NULL, 700);
+	packet_finish(&p);
+	ck_assert_int_eq(run_xdp(if_up, &p), XDP_TX);
+	ck_assert_int_eq(clite_dispatch(ctx, 0), 1);
+	ck_assert_uint_eq(captured.len, p.len);
+	ck_assert_mem_eq(captured.data, p.data, p.len);
+	service_to(_i ? VIP6 : VIP4, IPPROTO_TCP, CLITE_MODE_IPIP, NULL, 0);
+	p = frame(_i, IPPROTO_TCP, 1001, SYN);
+	expect_drop(&p, NO_BACKEND);
+	ck_assert_int_eq(clite_dispatch(ctx, 0), 1);
+	ck_assert_uint_eq(captured.len, p.len);
+	ck_assert_mem_eq(captured.data, p.data, p.len);
+	clite_unsubscribe(sub);
+	o.capture_bytes = 30;
+	ck_assert_int_eq(clite_subscribe(ctx, &o, note_bytes, NULL, &sub), 0);
+	expect_drop(&p, NO_BACKEND);
+	ck_assert_int_eq(clite_dispatch(ctx, 0), 1);
+	ck_assert_uint_eq(captured.len, 30);
+	ck_assert_mem_eq(captured.data, p.data, 30);
+	clite_unsubscribe(sub);
+}
+END_TEST
+
 /* ---- at tc ------------------------------------------------------------------------------------ */
 
 /* The same outer packet without XDP; redirect_neigh writes the Ethernet header later. */
@@ -1039,6 +1083,7 @@ int main(void)
 	tcase_add_loop_test(t, too_large, 0, 2);
 	tcase_add_test(t, sources);
 	tcase_add_loop_test(t, events, 0, 2);
+	tcase_add_loop_test(t, bytes, 0, 2);
 	tcase_add_loop_test(t, at_tc, 0, sizeof(sent) / sizeof(*sent));
 	tcase_add_loop_test(t, tc_too_large, 0, 2);
 	tcase_add_loop_test(t, tc_agrees, 0, 2);

@@ -10,8 +10,12 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INCLUDE = os.path.join(ROOT, "include")
 
+# Headers of libraries beside this one, which this package does not open.
+OTHERS = ("hubble.h",)
+
 SCALARS = {
     "int": ctypes.c_int,
+    "int32_t": ctypes.c_int32,
     "uint8_t": ctypes.c_uint8,
     "uint16_t": ctypes.c_uint16,
     "uint32_t": ctypes.c_uint32,
@@ -24,7 +28,7 @@ SCALARS = {
 def header_files():
     folders = (os.path.join(INCLUDE, "cilium-lite"), os.path.join(INCLUDE, "cilium-lite", "sys"))
     return sorted(os.path.join(folder, name) for folder in folders for name in os.listdir(folder)
-                  if name.endswith(".h"))
+                  if name.endswith(".h") and name not in OTHERS)
 
 
 def read_headers():

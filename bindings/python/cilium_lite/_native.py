@@ -9,8 +9,8 @@ import ctypes
 import ctypes.util
 import os
 import threading
-from ctypes import (CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_double, c_int, c_size_t,
-                    c_uint8, c_uint16, c_uint32, c_uint64, c_void_p)
+from ctypes import (CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_double, c_int, c_int32,
+                    c_size_t, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p)
 from typing import Any, Dict, Optional, Tuple
 
 SONAME = "libcilium-lite.so.0"
@@ -145,6 +145,13 @@ CLITE_VERDICT_AUDIT = 4
 CLITE_AGGREGATE_NONE = 0
 CLITE_AGGREGATE_MEDIUM = 3
 
+CLITE_FLOW_L3_L4 = 1
+CLITE_FLOW_L7 = 2
+CLITE_FLOW_SOCK = 3
+
+CLITE_FILTER_ALLOW = 0
+CLITE_FILTER_DENY = 1
+
 # ---- handles: a class each, so that one cannot be passed for another ---------------------
 
 
@@ -157,6 +164,18 @@ class clite_txn(Structure):
 
 
 class clite_subscription(Structure):
+    """Opaque."""
+
+
+class clite_filters(Structure):
+    """Opaque."""
+
+
+class clite_flow_reader(Structure):
+    """Opaque."""
+
+
+class clite_capture(Structure):
     """Opaque."""
 
 
@@ -591,6 +610,9 @@ class clite_event(Structure):
         ("source_file", c_char_p),
         ("packets", c_uint64),
         ("bytes", c_uint64),
+        ("packet", POINTER(c_uint8)),
+        ("packet_bytes", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -603,8 +625,145 @@ class clite_subscribe_opts(Structure):
         ("types", c_uint32),
         ("aggregation", c_uint32),
         ("ring_bytes", c_uint32),
-        ("reserved", c_uint32),
+        ("capture_bytes", c_uint32),
         ("destroy", DESTROY),
+        ("filters", POINTER(clite_filters)),
+    ]
+
+
+class clite_flow_end(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("ns", c_char_p),
+        ("pod", c_char_p),
+        ("service", c_char_p),
+        ("service_ns", c_char_p),
+        ("cluster", c_char_p),
+        ("workload", c_char_p),
+        ("workload_kind", c_char_p),
+        ("labels", POINTER(c_char_p)),
+        ("names", POINTER(c_char_p)),
+    ]
+
+
+class clite_flow_policy(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("name", c_char_p),
+        ("ns", c_char_p),
+        ("kind", c_char_p),
+        ("direction", c_uint32),
+        ("action", c_uint32),
+        ("revision", c_uint64),
+        ("rule", POINTER(clite_rule_info)),
+    ]
+
+
+class clite_flow(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("event", POINTER(clite_event)),
+        ("source", POINTER(clite_flow_end)),
+        ("destination", POINTER(clite_flow_end)),
+        ("policies", POINTER(POINTER(clite_flow_policy))),
+        ("node", c_char_p),
+        ("summary", c_char_p),
+        ("kind", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class clite_filter_event_type(Structure):
+    _fields_ = [
+        ("type", c_int32),
+        ("match_subtype", c_uint32),
+        ("subtype", c_int32),
+    ]
+
+
+class clite_filter_workload(Structure):
+    _fields_ = [
+        ("name", c_char_p),
+        ("kind", c_char_p),
+    ]
+
+
+class clite_flow_filter(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("source_ip", POINTER(c_char_p)),
+        ("destination_ip", POINTER(c_char_p)),
+        ("source_ip_xlated", POINTER(c_char_p)),
+        ("source_pod", POINTER(c_char_p)),
+        ("destination_pod", POINTER(c_char_p)),
+        ("source_fqdn", POINTER(c_char_p)),
+        ("destination_fqdn", POINTER(c_char_p)),
+        ("source_label", POINTER(c_char_p)),
+        ("destination_label", POINTER(c_char_p)),
+        ("source_service", POINTER(c_char_p)),
+        ("destination_service", POINTER(c_char_p)),
+        ("source_port", POINTER(c_char_p)),
+        ("destination_port", POINTER(c_char_p)),
+        ("protocol", POINTER(c_char_p)),
+        ("node_name", POINTER(c_char_p)),
+        ("node_labels", POINTER(c_char_p)),
+        ("source_cluster", POINTER(c_char_p)),
+        ("destination_cluster", POINTER(c_char_p)),
+        ("dns_query", POINTER(c_char_p)),
+        ("http_status_code", POINTER(c_char_p)),
+        ("http_method", POINTER(c_char_p)),
+        ("http_path", POINTER(c_char_p)),
+        ("http_url", POINTER(c_char_p)),
+        ("http_header", POINTER(c_char_p)),
+        ("trace_id", POINTER(c_char_p)),
+        ("uuid", POINTER(c_char_p)),
+        ("interface", POINTER(c_char_p)),
+        ("source_workload", POINTER(clite_filter_workload)),
+        ("destination_workload", POINTER(clite_filter_workload)),
+        ("event_type", POINTER(clite_filter_event_type)),
+        ("verdict", POINTER(c_uint32)),
+        ("drop_reason", POINTER(c_uint32)),
+        ("source_identity", POINTER(c_uint32)),
+        ("destination_identity", POINTER(c_uint32)),
+        ("tcp_flags", POINTER(c_uint32)),
+        ("ip_version", POINTER(c_uint32)),
+        ("direction", POINTER(c_uint32)),
+        ("reply", POINTER(c_uint32)),
+        ("encrypted", POINTER(c_uint32)),
+        ("nsource_workload", c_size_t),
+        ("ndestination_workload", c_size_t),
+        ("nevent_type", c_size_t),
+        ("nverdict", c_size_t),
+        ("ndrop_reason", c_size_t),
+        ("nsource_identity", c_size_t),
+        ("ndestination_identity", c_size_t),
+        ("ntcp_flags", c_size_t),
+        ("nip_version", c_size_t),
+        ("ndirection", c_size_t),
+        ("nreply", c_size_t),
+        ("nencrypted", c_size_t),
+        ("ip_trace_id", POINTER(c_uint64)),
+        ("nip_trace_id", c_size_t),
+    ]
+
+
+class clite_flow_reader_counts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("lines", c_uint64),
+        ("flows", c_uint64),
+        ("others", c_uint64),
+        ("wrong", c_uint64),
+    ]
+
+
+class clite_capture_opts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("max_bytes", c_uint64),
+        ("max_files", c_uint32),
+        ("snaplen", c_uint32),
+        ("application", c_char_p),
     ]
 
 
@@ -750,6 +909,10 @@ _ctx = POINTER(clite_ctx)
 _txn = POINTER(clite_txn)
 _sub = POINTER(clite_subscription)
 _page = POINTER(clite_metric_page)
+_filters = POINTER(clite_filters)
+_flow = POINTER(clite_flow)
+_reader = POINTER(clite_flow_reader)
+_capture = POINTER(clite_capture)
 _rehearsal = POINTER(clite_rehearsal)
 _parts = POINTER(POINTER(clite_policy_part))
 
@@ -844,6 +1007,34 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "clite_drop_reason_text": (c_char_p, c_uint32),
     "clite_drop_reason_name": (c_char_p, c_uint32),
     "clite_trace_point_text": (c_char_p, c_uint32),
+    # flow.h
+    "clite_flow_resolve": (c_int, _ctx, POINTER(clite_event), POINTER(_flow)),
+    "clite_flow_text": (c_int, _flow, POINTER(c_char), c_size_t),
+    "clite_flow_json": (c_int, _flow, POINTER(c_char), c_size_t),
+    # filter.h
+    "clite_filters_new": (c_int, POINTER(_filters)),
+    "clite_filters_ref": (_filters, _filters),
+    "clite_filters_unref": (_filters, _filters),
+    "clite_filters_add": (c_int, _filters, c_uint32, POINTER(clite_flow_filter)),
+    "clite_filters_add_json": (c_int, _filters, c_uint32, c_char_p),
+    "clite_filters_error": (c_char_p, _filters),
+    "clite_filters_match": (c_int, _filters, _flow),
+    # flow_file.h
+    "clite_flow_reader_new": (c_int, POINTER(_reader)),
+    "clite_flow_reader_line": (c_int, _reader, c_char_p, c_size_t, POINTER(_flow)),
+    "clite_flow_reader_open": (c_int, _reader, c_char_p),
+    "clite_flow_reader_fd": (c_int, _reader, c_int, c_char_p),
+    "clite_flow_reader_next": (c_int, _reader, POINTER(_flow)),
+    "clite_flow_reader_counts": (c_int, _reader, POINTER(clite_flow_reader_counts)),
+    "clite_flow_reader_error": (c_char_p, _reader),
+    "clite_flow_reader_free": (_reader, _reader),
+    # capture.h
+    "clite_capture_open": (c_int, c_char_p, POINTER(clite_capture_opts), POINTER(_capture)),
+    "clite_capture_open_fd": (c_int, c_int, POINTER(clite_capture_opts), POINTER(_capture)),
+    "clite_capture_write": (c_int, _capture, _flow),
+    "clite_capture_lost": (c_int, _capture, c_uint64),
+    "clite_capture_finish": (c_int, _capture),
+    "clite_capture_free": (_capture, _capture),
     # rehearse.h
     "clite_policy_rehearse": (c_int, _txn, POINTER(clite_rehearse_opts),
                               list_callback(clite_rehearsal_flow), c_void_p,

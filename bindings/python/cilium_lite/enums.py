@@ -147,6 +147,14 @@ class Enforcement(enum.IntEnum):
     NEVER = n.CLITE_ENFORCE_NEVER
 
 
+class FlowKind(enum.IntEnum):
+    """What a flow tells of."""
+
+    L3_L4 = n.CLITE_FLOW_L3_L4
+    L7 = n.CLITE_FLOW_L7
+    SOCK = n.CLITE_FLOW_SOCK
+
+
 class MetricType(enum.IntEnum):
     """What may become of a figure."""
 

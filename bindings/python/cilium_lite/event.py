@@ -19,11 +19,13 @@ from . import _native
 from ._core import IPAddress, decode, enumerated, name_of, named, snapshot, unsigned
 from ._errors import Error, invalid
 from .enums import Aggregation, Direction, EventType, Protocol, Verdict
+from .flow import Filters, ResolvedFlow, _make_flow
 
 if TYPE_CHECKING:
     from .context import Context
     from .policy import RuleInfo
 
+bytes_ = bytes  # a field of events has that name
 Types = Union[None, EventType, int, str, Iterable[Union[EventType, int, str]]]
 
 
@@ -85,6 +87,7 @@ class Event:
     source_line: int
     packets: int  # of the flow in this direction up to then
     bytes: int
+    packet: bytes_ = dataclasses.field(repr=False)  # its first bytes, if capture_bytes asked for them
     context: Context = dataclasses.field(repr=False)
     _raw: Any = dataclasses.field(repr=False)
 
@@ -137,6 +140,21 @@ class Event:
         cookie = cookies[0] or cookies[1]
         return self.context.policy.rule(cookie) if cookie else None
 
+    def flow(self) -> ResolvedFlow:
+        """It with the names that it has now."""
+        core = self.context._core
+        return core.get(core.lib.clite_flow_resolve, _native.clite_flow,
+                        lambda c: _make_flow(c, self), self._pointer())
+
+    def _pointer(self) -> Any:
+        # A copy whose packet is ours: the ring's is gone.
+        event = ctypes.cast(ctypes.create_string_buffer(self._raw, len(self._raw)),
+                            POINTER(_native.clite_event))
+        if len(self._raw) >= ctypes.sizeof(_native.clite_event):
+            event.contents.packet = ctypes.cast(self.packet or None, POINTER(ctypes.c_uint8))
+            event.contents.packet_bytes = len(self.packet)
+        return event
+
     def text(self) -> str:
         """One line, as "hubble observe" prints it."""
         return self._write(self.context._core.lib.clite_event_text)
@@ -151,7 +169,7 @@ class Event:
         return value
 
     def _write(self, function: Any) -> str:
-        event = ctypes.cast(ctypes.c_char_p(self._raw), POINTER(_native.clite_event))
+        event = self._pointer()
         size = 1024
         while True:
             buffer = (c_char * size)()
@@ -203,6 +221,7 @@ def _make_event(pointer: Any, context: Context) -> Event:
         source_line=c.source_line,
         packets=c.packets,
         bytes=c.bytes,
+        packet=ctypes.string_at(c.packet, c.packet_bytes) if c.packet else b"",
         context=context,
         # Whole, as long as this library makes it: that is what it wants back.
         _raw=ctypes.string_at(pointer, c_size_t.from_address(
@@ -252,7 +271,8 @@ class Subscription:
 
     def __init__(self, context: Context, callback: Callable[[Event], Any], *,
                  types: Types = None, aggregation: Union[Aggregation, int, str, None] = None,
-                 ring_bytes: int = 0) -> None:
+                 ring_bytes: int = 0, capture_bytes: int = 0,
+                 filters: Optional[Filters] = None) -> None:
         if not callable(callback):
             raise TypeError("callback must be something to call")
         core, ret, token = context._core, POINTER(_native.clite_subscription)(), next(_tokens)
@@ -261,7 +281,9 @@ class Subscription:
         opts = _native.clite_subscribe_opts(
             sz=ctypes.sizeof(_native.clite_subscribe_opts), types=_type_bits(types),
             aggregation=unsigned(level, 32, "aggregation"),
-            ring_bytes=unsigned(ring_bytes, 32, "ring_bytes"))
+            ring_bytes=unsigned(ring_bytes, 32, "ring_bytes"),
+            capture_bytes=unsigned(capture_bytes, 32, "capture_bytes"),
+            filters=filters._pointer if filters is not None else None)
         self._callback = callback
         self.context = context
         with core as pointer:
@@ -322,12 +344,14 @@ class EventStream:
 
     def __init__(self, context: Context, *, timeout: Optional[float] = None, types: Types = None,
                  aggregation: Union[Aggregation, int, str, None] = None,
-                 ring_bytes: int = 0) -> None:
+                 ring_bytes: int = 0, capture_bytes: int = 0,
+                 filters: Optional[Filters] = None) -> None:
         self.timeout = timeout
         self.context = context
         self._queue = queue = _Queue(self.QUEUE)
         self._subscription = Subscription(context, queue.put, types=types,
-                                          aggregation=aggregation, ring_bytes=ring_bytes)
+                                          aggregation=aggregation, ring_bytes=ring_bytes,
+                                          capture_bytes=capture_bytes, filters=filters)
 
     @property
     def lost(self) -> int:
