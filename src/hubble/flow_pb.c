@@ -177,7 +177,7 @@ static void set_l4(struct flow_pb *pb, const struct clite_event *e)
 		set_sctp(pb, e);
 	else if (e->protocol == IPPROTO_ICMP && e->family != 6)
 		set_icmp4(pb, e);
-	else if (e->protocol == IPPROTO_ICMPV6 && e->family == 6)
+	else if (e->protocol == IPPROTO_ICMPV6 && e->family != 4)
 		set_icmp6(pb, e);
 	else
 		return;

@@ -72,6 +72,8 @@ int ring_put(struct ring *ring, const struct clite_flow *f, const char *node)
 		return -ENOMEM;
 	}
 	e.event.source_file = e.file->text;
+	e.event.packet = NULL; /* only borrowed */
+	e.event.packet_bytes = 0;
 	*next(ring) = e;
 	ring->head++;
 	return 0;

@@ -187,11 +187,11 @@ check "hubble: no list" hubble 3 "listen: a list is wanted" ':4244'
 check "hubble: no address" hubble 3 "listen: an address is missing" '[{cert: a, key: b}]'
 check "hubble: a certificate alone" hubble 3 "listen: ':1' has a cert and no key" '[{address: ":1", cert: a}]'
 check "hubble: a CA alone" hubble 3 "listen: ':1' has a client-ca, but neither cert nor key" '[{address: ":1", client-ca: a}]'
-check "hubble: a mode" hubble 3 "mode: '888' is not a mode from 0001 to 0777" '[{address: ":1", mode: 888}]'
+check "hubble: a mode" hubble 3 "mode: '888' is not a mode such as 0640" '[{address: ":1", mode: 888}]'
 check "hubble: an address twice" hubble 3 "listen: ':1' is there twice" '[":1", {address: ":1"}]'
 check "hubble: an unknown key" hubble 3 "unknown key 'port'; there are: address, cert, key" '[{port: 1}]'
 check "hubble: no flows" wrong 1 "flows: '0' is not a number from 1" <<<"hubble: {flows: 0}"
-check "hubble: aggregation" wrong 1 "aggregation: 'low' is neither none nor medium" <<<"hubble: {aggregation: low}"
+check "hubble: aggregation" wrong 1 "aggregation: 'low' is neither medium nor none" <<<"hubble: {aggregation: low}"
 echo "hubble-metrics: [drop]" >"$tmp/hubble.yaml"
 if "$tool" --check-config --config "$tmp/hubble.yaml" >/dev/null 2>&1; then
 	check "hubble-metrics" right "0 health checks" <<<"hubble-metrics: [drop, 'flow:sourceContext=pod|ip', flows-to-world:port]"

@@ -120,6 +120,14 @@ struct check {
 	bool fail_open;
 };
 
+enum { LEVEL_MEDIUM, LEVEL_NONE, LEVELS }; /* of aggregation */
+
+/* As struct clite_subscribe_opts has it. */
+static inline uint32_t level_aggregation(uint32_t level)
+{
+	return (level == LEVEL_NONE ? CLITE_AGGREGATE_NONE : CLITE_AGGREGATE_MEDIUM) + 1;
+}
+
 /* Where Hubble's API is served, as struct clite_hubble_listen_opts has it. */
 struct hubble_listener {
 	char *address, *cert, *key, *client_ca, *server_name, *announce;
@@ -129,10 +137,8 @@ struct hubble_listener {
 struct hubble_config {
 	struct hubble_listener *listeners;
 	size_t nlisteners;
-	uint32_t flows, aggregation;
+	uint32_t flows, level;
 };
-
-enum { LOG_MEDIUM, LOG_NONE, LOG_LEVELS }; /* of aggregation */
 
 /* A flow log. */
 struct log_config {

@@ -37,6 +37,10 @@ bool read_bool(struct reader *r, const struct key *key, yaml_node_t *node, void 
 bool read_duration(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
 bool read_address(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
 
+/* Into an uint32_t: as chmod(1) takes it, such as "0640"; LEVEL_*. */
+bool read_mode(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
+bool read_level(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
+
 /* Call one() for each item of a list. */
 bool each(struct reader *r, const char *what, yaml_node_t *node,
 	  bool (*one)(struct reader *r, const char *what, yaml_node_t *item, void *into),

@@ -32,7 +32,7 @@ struct flowlogs {
 	struct clited *d;
 	struct flowlog *items;
 	size_t n;
-	struct source sources[LOG_LEVELS];
+	struct source sources[LEVELS];
 	struct timer tick;
 };
 
@@ -167,8 +167,7 @@ static void subscribe(struct flowlogs *f, uint32_t level)
 	struct source *s = &f->sources[level];
 	struct clite_subscribe_opts opts = {
 		.sz = sizeof(opts),
-		.aggregation =
-			1 + (level == LOG_NONE ? CLITE_AGGREGATE_NONE : CLITE_AGGREGATE_MEDIUM),
+		.aggregation = level_aggregation(level),
 	};
 	bool wanted = is_wanted(f, level);
 	int r;
@@ -215,7 +214,7 @@ static void on_tick(struct timer *t)
 {
 	struct flowlogs *f = container_of(t, struct flowlogs, tick);
 
-	for (uint32_t level = 0; level < LOG_LEVELS; level++) {
+	for (uint32_t level = 0; level < LEVELS; level++) {
 		subscribe(f, level);
 		tell_lost(&f->sources[level]);
 	}
@@ -286,7 +285,7 @@ void flowlogs_reload(struct clited *d, const struct config *next)
 	struct flowlogs *f = d->flowlogs;
 
 	use(f, next);
-	for (uint32_t level = 0; level < LOG_LEVELS; level++)
+	for (uint32_t level = 0; level < LEVELS; level++)
 		subscribe(f, level);
 	loop_untimer(&d->loop, &f->tick);
 	if (f->n)
@@ -299,7 +298,7 @@ void flowlogs_start(struct clited *d)
 
 	f->d = d;
 	f->tick.fire = on_tick;
-	for (uint32_t level = 0; level < LOG_LEVELS; level++)
+	for (uint32_t level = 0; level < LEVELS; level++)
 		f->sources[level] = (struct source){ .logs = f, .level = level };
 	d->flowlogs = f;
 	flowlogs_reload(d, d->config);
@@ -314,7 +313,7 @@ void flowlogs_stop(struct clited *d)
 	loop_untimer(&d->loop, &f->tick);
 	if (f->n)
 		clite_dispatch(d->ctx, BUDGET);
-	for (uint32_t level = 0; level < LOG_LEVELS; level++) {
+	for (uint32_t level = 0; level < LEVELS; level++) {
 		tell_lost(&f->sources[level]);
 		clite_unsubscribe(f->sources[level].sub);
 	}
