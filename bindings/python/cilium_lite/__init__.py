@@ -15,6 +15,7 @@ looked for under the path in CILIUM_LITE_LIBRARY, then where the loader looks.
 from ._errors import (Busy, Deadlock, DocumentError, Error, Exists, Forked, InvalidArgument,
                       LayoutError, NoBpffs, NoDevice, NoSpace, NotFound, NotPermitted, Stale,
                       TooBig, Unsupported)
+from .capture import Capture
 from .cgroup import Cgroup, Cgroups
 from .conntrack import Conntrack, Flow
 from .context import Config, Context, Counter, Feature, Status, instances, probe, version
@@ -38,7 +39,7 @@ from .trace import Trace, TraceStep
 __version__ = "0.1.0"
 
 __all__ = [
-    "Action", "Aggregation", "Algorithm", "Backend", "BackendState", "Busy", "Cgroup",
+    "Action", "Aggregation", "Algorithm", "Backend", "BackendState", "Busy", "Capture", "Cgroup",
     "Cgroups", "Config", "Conntrack", "ConntrackFlags", "Context", "Counter", "Deadlock",
     "DefaultDeny", "Direction", "DocumentError", "Endpoint", "Endpoints", "Enforcement",
     "Error", "Event", "EventStream", "EventType", "Exists", "Feature", "Filters", "Flow",
