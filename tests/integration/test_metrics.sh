@@ -123,6 +123,63 @@ linted() {
 	scrape >"$tmp/page" && prints "" promtool check metrics <"$tmp/page"
 }
 
+# ---- Hubble's metrics ---------------------------------------------------------------
+
+# Does the build count flows?
+have_hubble() {
+	echo "hubble-metrics: [drop]" >"$tmp/hubble.yaml"
+	"$clited" --check-config --config "$tmp/hubble.yaml" >/dev/null 2>"$tmp/said" ||
+		! grep -q "built without" "$tmp/said"
+}
+
+lines() {
+	wc -l <"$tmp/flows"
+}
+
+subscribers() {
+	clite status -o json | query 'd["subscribers"]'
+}
+
+agree() {
+	scrape >"$tmp/after" && python3 "$root/tests/integration/flow_counts.py" "$tmp/flows" "$1" "$tmp/before" "$tmp/after"
+}
+
+# The daemon and the monitor see the same flows: each metric is what their JSON says.
+counts_flows() {
+	local skip
+	sed -i '/^hubble-metrics/d' "$config"
+	printf '%s\n' "hubble-metrics: ['drop:sourceContext=pod;destinationContext=pod|ip', flow, icmp," \
+		"  'policy:labelsContext=source_app,traffic_direction', port-distribution, tcp, 'flows-to-world:port']" >>"$config"
+	reload "reading" && ! logged "stays as it was" || return
+	background flows host "$BUILD/tools/clite/clite" monitor -o json
+	monitor=$pid
+	wait_for prints 2 subscribers && scrape >"$tmp/before" || return
+	skip=$(lines)
+	get red "$(address4 2)" >/dev/null && get red "$(address6 2)" >/dev/null && ask red "$(address4 2)" >/dev/null &&
+		ping_to red "$(address6 2)" >/dev/null && ping_to blue "$(address4 1)" >/dev/null &&
+		! ping_to green "$(address4 2)" -W 1 >/dev/null && ! get green "$(address6 1)" '' --max-time 1 2>/dev/null &&
+		ping_to blue "$world4" >/dev/null && get red "$world4" >/dev/null || return
+	wait_for agree "$skip" && becomes 0 hubble_lost_events_total source=perf_event_ring_buffer || {
+		agree "$skip"
+		return 1
+	}
+}
+
+other_flows() {
+	sed -i "s/'drop:[^']*'/drop/" "$config"
+	reload "reading" && becomes none hubble_tcp_flags_total flag=SYN family=IPv4 || return
+	! ping_to green "$(address4 2)" -W 1 >/dev/null
+	# each packet that is dropped, and the verdict before
+	wait_for value hubble_drop_total reason=POLICY_DENY protocol=ICMPv4 && [[ $(value hubble_drop_total reason=POLICY_DENY protocol=ICMPv4) -ge 2 ]] &&
+		sed -i "s/, flow,/, flowers,/" "$config" && reload "stays as it was" &&
+		logged "hubble-metrics: metric 'flowers' is none of drop, flow" && sed -i "s/, flowers,/, flow,/" "$config"
+}
+
+no_flows() {
+	sed -i '/^hubble-metrics/,$d' "$config"
+	reload "reading" && wait_for prints 0 subscribers && ! scrape | grep hubble_
+}
+
 # ---- HTTP ----------------------------------------------------------------------------
 
 heads() {
@@ -185,8 +242,7 @@ garbage() {
 # ---- where ---------------------------------------------------------------------------
 
 elsewhere() {
-	echo "metrics: '127.0.0.1:9963'" >>"$config"
-	sed -i '/:9962/d' "$config"
+	sed -i "s/^metrics.*/metrics: '127.0.0.1:9963'/" "$config"
 	reload "metrics at 127.0.0.1:9963" && refused scrape 2>/dev/null || return
 	at=127.0.0.1:9963
 	scrape -o /dev/null
@@ -268,6 +324,7 @@ gone() {
 # ---- the stage -----------------------------------------------------------------------
 
 make_host
+make_world
 workload red 1
 workload blue 2
 workload green 3
@@ -294,6 +351,18 @@ check "another path" prints 404 answer GET /
 check "another method" prints "405
 GET, HEAD" answer DELETE /metrics Allow
 check "a method with a body" prints 405 answer POST /metrics
+if have_hubble; then
+	serve blue world
+	check "flows are counted" counts_flows
+	if command -v promtool >/dev/null; then
+		check "promtool has nothing to say of flows" linted
+	fi
+	check "counting others" other_flows
+	stop "$monitor"
+	check "counting none" no_flows
+else
+	echo "skip: the build has no libcilium-lite-hubble"
+fi
 clite service update --frontend 10.96.0.2:80 --backends 10.77.0.1 >/dev/null
 check "slow clients" slow_clients
 check "many clients" many_clients

@@ -62,14 +62,42 @@ static bool read_listen(struct reader *r, const struct key *key, yaml_node_t *no
 	return true;
 }
 
+static bool add_text(struct reader *r, const char *what, yaml_node_t *node, void *into)
+{
+	const char *s = text_of(r, what, node);
+
+	if (s)
+		strings_add(into, s);
+	return s;
+}
+
+static bool read_hubble_metrics(struct reader *r, const struct key *key, yaml_node_t *node,
+				void *into)
+{
+	struct clite_hubble_metrics *tried = NULL;
+	struct strings *names = at(into, key);
+	char errbuf[512] = "";
+	int err;
+
+	if (!each(r, key->name, node, add_text, names))
+		return false;
+	if (!names->n)
+		return true;
+	err = flow_metrics_new(NULL, names, errbuf, sizeof(errbuf), &tried);
+	flow_metrics_free(tried);
+	return !err || wrong(r, node, "%s: %s", key->name, *errbuf ? errbuf : clite_strerror(err));
+}
+
 static const struct key config_keys[] = {
 	{ "health-checks", read_checks, 0, 0, 0 },
 	{ "services", read_files, 0, 0, 0 },
+	{ "flow-logs", read_logs, 0, 0, 0 },
 	{ "node", read_text, offsetof(struct config, node), 0, 0 },
 	{ "zone", read_text, offsetof(struct config, zone), 0, 0 },
 	{ "node-addresses", read_node_addresses, 0, 0, 0 },
 	{ "hubble", read_hubble, offsetof(struct config, hubble), 0, 0 },
 	{ "metrics", read_listen, offsetof(struct config, metrics), 0, 0 },
+	{ "hubble-metrics", read_hubble_metrics, offsetof(struct config, hubble_metrics), 0, 0 },
 	{ 0 },
 };
 
@@ -88,11 +116,15 @@ void config_free(struct config *c)
 		check_clear(&c->checks[i]);
 	free(c->checks);
 	hubble_config_clear(&c->hubble);
+	for (size_t i = 0; i < c->nlogs; i++)
+		log_config_clear(&c->logs[i]);
+	free(c->logs);
 	strings_clear(&c->files);
 	strings_clear(&c->node_addresses);
 	free(c->node);
 	free(c->zone);
 	free(c->metrics);
+	strings_clear(&c->hubble_metrics);
 	free(c);
 }
 
@@ -112,7 +144,7 @@ static bool read_document(const char *path, yaml_parser_t *parser, yaml_document
 	bool one = true;
 
 	if (!node) {
-		log_error("%s: it is empty: health-checks or services are wanted", path);
+		log_error("%s: it is empty: health-checks, services or flow-logs are wanted", path);
 		return false;
 	}
 	if (!read_map(&r, "the configuration", node, config_keys, c))

@@ -32,8 +32,9 @@ struct server {
 
 struct metrics {
 	struct clited *d;
-	struct server *server;	     /* NULL: none is wanted */
-	bool given;		     /* on the command line: the configuration does not count */
+	struct server *server;		    /* NULL: none is wanted */
+	struct clite_hubble_metrics *flows; /* NULL: none are wanted */
+	const char *given;	     /* on the command line: the configuration does not count */
 	struct MHD_Response *answer; /* NULL: none yet */
 	unsigned int status;
 	uint64_t asked; /* when */
@@ -57,7 +58,7 @@ static void freep_page(struct clite_metric_page **page)
 }
 
 /* What is there now. NULL: it was logged why. */
-static struct MHD_Response *work_out(struct clited *d)
+static struct MHD_Response *work_out(struct metrics *m)
 {
 	_cleanup_(freep_page) struct clite_metric_page *page = NULL;
 	const char *text;
@@ -66,10 +67,12 @@ static struct MHD_Response *work_out(struct clited *d)
 
 	if (clite_metric_page_new(&page))
 		out_of_memory();
-	r = clite_metric_list(d->ctx, clite_metric_page_add, page);
-	if (!clited_ok(d, r, "cannot read the metrics"))
+	r = clite_metric_list(m->d->ctx, clite_metric_page_add, page);
+	if (!clited_ok(m->d, r, "cannot read the metrics"))
 		return NULL;
-	r = clite_metric_page_text(page, &text, &len);
+	r = flow_metrics_list(m->flows, page);
+	if (r >= 0)
+		r = clite_metric_page_text(page, &text, &len);
 	if (r < 0) {
 		log_error("cannot write the metrics: %s", clite_strerror(r));
 		return NULL;
@@ -85,7 +88,7 @@ static void refresh(struct metrics *m)
 		return;
 	if (m->answer)
 		MHD_destroy_response(m->answer);
-	m->answer = work_out(m->d);
+	m->answer = work_out(m);
 	m->status = m->answer ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
 	if (!m->answer)
 		m->answer = response(failed, strlen(failed), "text/plain");
@@ -219,42 +222,109 @@ static struct server *server_new(struct metrics *m, const char *address)
 
 /* ---- the part ------------------------------------------------------------------------ */
 
+/* What the metrics are, or will be. */
+struct wanted {
+	const char *address; /* NULL: nowhere */
+	const struct strings *flows;
+};
+
+static struct wanted wanted_of(const struct metrics *m, const struct config *config)
+{
+	return (struct wanted){
+		.address = m->given ? m->given : config->metrics,
+		.flows = &config->hubble_metrics,
+	};
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+/* Whoever begins to be served begins to count flows. */
+static bool same_flows(const struct wanted *a, const struct wanted *b)
+{
+	if (!a->address != !b->address || a->flows->n != b->flows->n)
+		return false;
+	for (size_t i = 0; i < a->flows->n; i++)
+		if (strcmp(a->flows->items[i], b->flows->items[i]) != 0)
+			return false;
+	return true;
+}
+
+/* NULL into ret if none are wanted. False: it was logged why that does not go. */
+static bool count_flows(struct metrics *m, const struct wanted *w,
+			struct clite_hubble_metrics **ret)
+{
+	char errbuf[512] = "";
+	int r;
+
+	*ret = NULL;
+	if (!w->flows->n)
+		return true;
+	if (!w->address) {
+		log_warning("hubble-metrics without metrics: nobody could read them");
+		return true;
+	}
+	r = flow_metrics_new(m->d->ctx, w->flows, errbuf, sizeof(errbuf), ret);
+	if (r < 0)
+		log_error("hubble-metrics: %s", *errbuf ? errbuf : clite_strerror(r));
+	return r >= 0;
+}
+
+static bool serve(struct metrics *m, const struct wanted *w, struct server **ret)
+{
+	*ret = w->address ? server_new(m, w->address) : NULL;
+	return *ret || !w->address;
+}
+
+/* From what was to what shall be, or not at all. */
+static bool change(struct metrics *m, const struct wanted *old, const struct wanted *next)
+{
+	bool flows_stay = old && same_flows(old, next);
+	bool server_stays = old && same_text(old->address, next->address);
+	struct clite_hubble_metrics *flows = NULL;
+	struct server *server = NULL;
+
+	if (!flows_stay && !count_flows(m, next, &flows))
+		return false;
+	if (!server_stays && !serve(m, next, &server)) {
+		flow_metrics_free(flows);
+		return false;
+	}
+	if (!flows_stay) {
+		flow_metrics_free(m->flows);
+		m->flows = flows;
+	}
+	if (server_stays)
+		return true;
+	if (m->server)
+		listen_forget(m->server->address);
+	if (m->server || server)
+		log_info("metrics %s%s", server ? "at " : "are not served any more",
+			 server ? server->address : "");
+	server_free(m->server);
+	m->server = server;
+	return true;
+}
+
 bool metrics_start(struct clited *d, const char *address)
 {
 	struct metrics *m = xcalloc(1, sizeof(*m));
+	struct wanted next;
 
 	m->d = d;
-	m->given = address != NULL;
+	m->given = address;
 	d->metrics = m;
-	if (!address)
-		address = d->config->metrics;
-	if (!address)
-		return true;
-	m->server = server_new(m, address);
-	if (m->server)
-		log_info("metrics at %s", address);
-	return m->server;
+	next = wanted_of(m, d->config);
+	return change(m, NULL, &next);
 }
 
 bool metrics_reload(struct clited *d, const struct config *next)
 {
-	struct metrics *m = d->metrics;
-	const char *old = m->server ? m->server->address : NULL;
-	struct server *s = NULL;
+	struct wanted old = wanted_of(d->metrics, d->config), new = wanted_of(d->metrics, next);
 
-	if (m->given || (old && next->metrics ? !strcmp(old, next->metrics) : old == next->metrics))
-		return true;
-	if (next->metrics) {
-		s = server_new(m, next->metrics);
-		if (!s)
-			return false;
-	}
-	if (m->server)
-		listen_forget(m->server->address);
-	server_free(m->server);
-	m->server = s;
-	log_info("metrics %s%s", s ? "at " : "are not served any more", s ? s->address : "");
-	return true;
+	return change(d->metrics, &old, &new);
 }
 
 void metrics_stop(struct clited *d)
@@ -266,6 +336,7 @@ void metrics_stop(struct clited *d)
 	if (m->server)
 		listen_forget(m->server->address);
 	server_free(m->server);
+	flow_metrics_free(m->flows);
 	if (m->answer)
 		MHD_destroy_response(m->answer);
 	free(m);
