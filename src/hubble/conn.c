@@ -7,6 +7,7 @@
 #define READ_SIZE (32u << 10)
 #define READS 8			    /* in a turn, then others are served */
 #define OUT_FULL (256u << 10)	    /* bytes that wait for the socket */
+#define FRAMES_FULL 1000	    /* that wait behind them */
 #define TURN_BYTES (1u << 20)	    /* sent in a turn */
 #define GREETING_PATIENCE (10 * NS) /* until it speaks HTTP/2 */
 
@@ -22,9 +23,18 @@ void conn_close(struct conn *c)
 
 /* ---- sending --------------------------------------------------------------------- */
 
+/* Who does not read what its bytes make us answer is not listened to either. */
+static bool is_full(const struct conn *c)
+{
+	return bytes_left(&c->out) >= 2 * OUT_FULL ||
+	       (bytes_left(&c->out) &&
+		nghttp2_session_get_outbound_queue_size(c->session) >= FRAMES_FULL);
+}
+
 static void set_events(struct conn *c)
 {
-	uint32_t events = EPOLLIN | (bytes_left(&c->out) ? (uint32_t)EPOLLOUT : 0);
+	uint32_t events = (is_full(c) ? 0u : (uint32_t)EPOLLIN) |
+			  (bytes_left(&c->out) ? (uint32_t)EPOLLOUT : 0);
 	struct epoll_event e = { .events = events, .data.ptr = c };
 
 	if (events == c->events)
@@ -164,10 +174,14 @@ void conn_ready(struct conn *c, uint32_t events)
 	if (c->closed)
 		return;
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		for (int i = 0; r > 0 && i < READS; i++)
+		for (int i = 0; r > 0 && i < READS && !is_full(c); i++)
 			r = receive(c);
-	if (r >= 0)
+	if (r >= 0 && !hub_is_late(c->hub))
 		return conn_send(c);
+	if (r >= 0) {
+		c->turn = true;
+		return hub_wake(c->hub);
+	}
 	/* what explains it to the client */
 	if (c->ready && r == -EPROTO)
 		fill(c);
@@ -194,7 +208,7 @@ uint64_t conn_timers(struct conn *c, uint64_t now)
 		after = LIST_NEXT(s, entry);
 		next = at < next ? at : next;
 	}
-	conn_send(c);
+	c->turn = true; /* in this dispatch */
 	return next;
 }
 

@@ -9,6 +9,7 @@
 
 #define PREFIX 5	     /* bytes before a message: compressed or not, and its length */
 #define DATA_MAX (64u << 10) /* of a frame, if the client takes that */
+#define MESSAGE_MAX 1024     /* bytes of a failure's text: clients take few of headers */
 
 /* ---- answers --------------------------------------------------------------------- */
 
@@ -38,9 +39,10 @@ enum grpc_code stream_fail(struct stream *s, enum grpc_code code, const char *fm
 	va_list ap;
 
 	free(s->message);
+	s->message = malloc(MESSAGE_MAX);
 	va_start(ap, fmt);
-	if (vasprintf(&s->message, fmt, ap) < 0)
-		s->message = NULL;
+	if (s->message)
+		vsnprintf(s->message, MESSAGE_MAX, fmt, ap);
 	va_end(ap);
 	s->code = code;
 	return code;
@@ -295,7 +297,8 @@ static bool parse_timeout(const char *s, uint64_t *ret)
 
 	if (!digits || digits > 8 || !unit || s[digits + 1])
 		return false;
-	*ret = strtoul(s, NULL, 10) * ns[unit - units];
+	if (__builtin_mul_overflow(strtoull(s, NULL, 10), ns[unit - units], ret))
+		*ret = NEVER;
 	return true;
 }
 
@@ -320,7 +323,7 @@ static int request_header(struct stream *s, const char *name, const char *value)
 		if (!parse_timeout(value, &timeout))
 			s->bad_timeout = true;
 		else
-			s->timeout = now_mono() + timeout;
+			s->timeout = timeout < NEVER / 2 ? now_mono() + timeout : NEVER;
 	}
 	return 0;
 }
@@ -328,8 +331,8 @@ static int request_header(struct stream *s, const char *name, const char *value)
 /* What nobody serves is refused now: who asks may never end his request (reflection). */
 static int headers_end(struct stream *s)
 {
-	uint64_t patience = now_mono() + REQUEST_PATIENCE;
-
+	if (s->started) /* they came too late */
+		return 0;
 	if (!s->is_post)
 		return send_http(s, "405");
 	if (!s->is_grpc)
@@ -337,14 +340,17 @@ static int headers_end(struct stream *s)
 	if (s->bad_timeout)
 		return refuse(s, GRPC_INTERNAL, "the header grpc-timeout cannot be read");
 	s->method = s->path ? method_find(s->path) : NULL;
-	if (!s->method) {
+	if (!s->method)
 		stream_fail(s, GRPC_UNIMPLEMENTED, "unknown method %s", s->path ?: "");
+	free(s->path); /* it may be long */
+	s->path = NULL;
+	if (!s->method)
 		return reply(s);
-	}
 	if (s->encoded)
 		return refuse(s, GRPC_UNIMPLEMENTED,
 			      "compressed messages are not supported; identity is");
-	s->deadline = s->timeout < patience ? s->timeout : patience;
+	if (s->timeout < s->deadline)
+		s->deadline = s->timeout;
 	hub_timer(s->hub, s->deadline);
 	return 0;
 }
@@ -421,7 +427,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	s->conn = c;
 	s->hub = c->hub;
 	s->id = frame->hd.stream_id;
-	s->deadline = s->timeout = s->end_at = NEVER;
+	s->timeout = s->end_at = NEVER;
+	s->deadline = now_mono() + REQUEST_PATIENCE; /* also to the end of its headers */
+	hub_timer(c->hub, s->deadline);
 	LIST_INSERT_HEAD(&c->streams, s, entry);
 	c->hub->nstreams++;
 	nghttp2_session_set_stream_user_data(session, s->id, s);
@@ -497,6 +505,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 	if (s)
 		stream_free(s);
 	c->patience = now_mono() + IDLE_PATIENCE;
+	hub_timer(c->hub, c->patience);
 	return 0;
 }
 

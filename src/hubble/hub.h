@@ -39,6 +39,7 @@ struct clite_hubble {
 	bool woken, dispatching;
 	bool deaf;	   /* some listener is not watched for a while */
 	uint64_t timer_at; /* when it will go off; NEVER */
+	uint64_t late;	   /* of now_mono(): then this dispatch leaves the rest to the next one */
 
 	struct ring ring;
 	struct encoder encoder;
@@ -62,6 +63,8 @@ uint64_t now_real(void);
 
 /* Have clite_hubble_fd() readable: there is something to do. */
 void hub_wake(struct clite_hubble *h);
+/* Has this dispatch taken long? */
+bool hub_is_late(const struct clite_hubble *h);
 /* Have it readable at a time of now_mono(), at the latest. */
 void hub_timer(struct clite_hubble *h, uint64_t at);
 /* Sets the text and returns -code. */

@@ -15,6 +15,7 @@
 #define FLOWS_MAX (1u << 28)
 #define CONNECTIONS_DEFAULT 256
 #define EVENTS 64	 /* of the epoll set at a time */
+#define LATE (NS / 100)	 /* of serving: others wait for this thread, too */
 #define ACCEPTS 32	 /* of a listener at a time */
 #define ACCEPT_AGAIN NS	 /* without file descriptors */
 #define LOOK_INTERVAL NS /* at what has changed in the instance */
@@ -58,6 +59,11 @@ void hub_wake(struct clite_hubble *h)
 
 	if (!h->woken)
 		h->woken = write(h->wake, &one, sizeof(one)) == sizeof(one);
+}
+
+bool hub_is_late(const struct clite_hubble *h)
+{
+	return now_mono() >= h->late;
 }
 
 void hub_timer(struct clite_hubble *h, uint64_t at)
@@ -223,16 +229,19 @@ static void ready(struct clite_hubble *h, const struct epoll_event *e, uint32_t 
 static void turns(struct clite_hubble *h, uint32_t budget, uint32_t *served)
 {
 	uint32_t n = h->nconns;
+	bool any = false;
 	struct conn *c;
 
+	h->late = now_mono() + LATE; /* also when sockets took all of it */
 	while (n-- && (c = TAILQ_FIRST(&h->conns))) {
-		if (c->turn && budget && *served >= budget)
+		if (c->turn && ((budget && *served >= budget) || (any && hub_is_late(h))))
 			return hub_wake(h);
 		TAILQ_REMOVE(&h->conns, c, entry);
 		TAILQ_INSERT_TAIL(&h->conns, c, entry);
 		if (!c->turn)
 			continue;
 		c->turn = false;
+		any = true;
 		conn_serve(c);
 		(*served)++;
 	}
@@ -264,6 +273,7 @@ int clite_hubble_dispatch(struct clite_hubble *hubble, uint32_t budget)
 	if (hubble->dispatching)
 		return -EDEADLK;
 	hubble->dispatching = true;
+	hubble->late = now_mono() + LATE;
 	n = epoll_wait(hubble->epoll, events, max, 0);
 	for (int i = 0; i < n; i++)
 		ready(hubble, &events[i], &served);

@@ -3,7 +3,8 @@
  * newRingReader() and eventsReader). */
 #include "hubble/reader.h"
 
-#define LOOKS 2048 /* at entries, then others have their turn */
+#define LOOKS 2048    /* at entries, then others have their turn */
+#define LOOKS_LEAST 4 /* also when time is short: filters can be long */
 
 struct reader {
 	const struct event_log *log;
@@ -108,7 +109,9 @@ static enum more read_more(struct stream *s, size_t room)
 	size_t want = bytes_left(&s->out) + room;
 	enum more more = MORE_FULL;
 
-	for (size_t looks = LOOKS; looks && more == MORE_FULL; looks--) {
+	for (size_t looks = 0; looks < LOOKS && more == MORE_FULL; looks++) {
+		if (looks && looks % LOOKS_LEAST == 0 && hub_is_late(s->hub))
+			break;
 		if (r->rewinding) {
 			rewind_one(s->hub, r);
 			continue;

@@ -634,6 +634,77 @@ class Hostile(ServerTestCase):
         self.server.flows(1)
         waiting.wait(1)
 
+    def headers(self, path="/observer.Observer/GetFlows", **more):
+        """A request's, none of them in HPACK's table of this connection."""
+        fields = {":path": path, ":authority": "x", "content-type": "application/grpc",
+                  **{k.replace("_", "-"): v for k, v in more.items()}}
+        return b"\x83\x86" + b"".join(
+            b"\0" + bytes([len(k)]) + k.encode() + bytes([len(v)]) + v.encode() for k, v in fields.items())
+
+    def test_refused_streams(self):
+        """Nobody reads the answers to streams that are too many: the server does not keep them."""
+        s = self.raw(self.PREFACE + self.frame(4, 0, 0))
+        watch = self.headers("/peer.Peer/Notify")
+        s.sendall(b"".join(self.frame(1, 4, 1 + 2 * i, watch) for i in range(100)))
+        before, stream, left = self.server.rss(), 201, b""
+        s.settimeout(1)  # the server reads no more
+        with self.assertRaises((TimeoutError, ConnectionError)):
+            while stream < 10**6:
+                left = left or b"".join(self.frame(1, 5, stream + 2 * i, watch) for i in range(1000))
+                stream += 2000 if len(left) == 1000 * (9 + len(watch)) else 0
+                left = left[s.send(left):]
+        self.assertLess(self.server.rss() - before, 128 << 20)
+        self.assertEqual(self.client.check().status, 1)
+        s.close()
+        wait_for(lambda: self.server.status()["connections"] == 1, "its end")
+
+    def test_long_errors(self):
+        """What is wrong is told in headers that clients take."""
+        long = "x" * 100000
+        for request in ({"field_mask": {"paths": [long]}}, {"whitelist": [FILTER(source_ip=[long])]}):
+            self.fails(grpc.StatusCode.INVALID_ARGUMENT, lambda r=request: self.client.get_flows(**r))
+        self.fails(grpc.StatusCode.UNIMPLEMENTED, lambda: self.client.unary(
+            "/" + "x" * 10000, observer.GetNodesRequest(), observer.GetNodesResponse), "unknown method /xxx")
+
+    def test_long_filters(self):
+        """Filters that take long for each flow do not hold up others."""
+        server = self.start(flows=100000)
+        address = server.listen(self.path + "2")
+        server.flows(100000)
+        slow = [FILTER(node_name=[f"*n*n*n*n{i}" for i in range(4000)])]
+        c = self.connect(address)
+        calls = [self.connect(address).get_flows(whitelist=slow) for _ in range(50)]
+        wait_for(lambda: server.status()["streams"] == 50, "50 streams", 300)
+        for _ in range(20):
+            self.assertEqual(c.check().status, 1)
+        self.assertEqual(server.status()["streams"], 50)
+        for call in calls:
+            call.cancel()
+        wait_for(lambda: server.status()["streams"] == 0, "no streams")
+
+    def test_endless_timeout(self):
+        """A deadline beyond all clocks is none."""
+        for n in range(1, 20):
+            hours = n * 2**64 // (3600 * 10**9)
+            s = self.raw(self.PREFACE + self.frame(4, 0, 0), self.frame(1, 4, 1, self.headers(
+                "/grpc.health.v1.Health/Check", grpc_timeout=f"{hours}H")) + self.frame(0, 1, 1, b"\0" * 5))
+            got = b""
+            while b"grpc-status" not in got and b"\x08\x01" not in got:
+                got += s.recv(4096)
+            self.assertIn(b"\0\0\0\0\x02\x08\x01", got)
+
+    def test_half_headers(self):
+        """Headers that never end are waited for as long as a request, and no longer."""
+        s = self.raw(self.PREFACE + self.frame(4, 0, 0) + self.frame(1, 0, 1, self.headers()))
+        wait_for(lambda: self.server.status()["streams"] == 1, "the stream")
+        wait_for(lambda: self.server.status()["streams"] == 0, "its end", 60)
+        s.sendall(self.frame(9, 4, 1, b""))
+        s.sendall(self.frame(6, 0, 0, b"12345678"))
+        got = b""
+        while self.frame(6, 1, 0, b"12345678") not in got:
+            got += s.recv(4096)
+        self.assertEqual(self.client.check().status, 1)
+
     def test_nobody_reads(self):
         """Clients that open their windows and never read: little is kept for each."""
         server = self.start(flows=100000)
