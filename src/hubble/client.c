@@ -370,7 +370,7 @@ static int read_some(struct clite_hubble_client *c)
 {
 	uint8_t chunk[16384];
 
-	for (int i = 0; i < READS; i++) {
+	for (int i = 0; i < READS && !wire_is_full(&c->wire); i++) {
 		ssize_t n = wire_read(&c->wire, chunk, sizeof(chunk), &c->failure);
 		int r;
 
@@ -423,7 +423,8 @@ static int advance(struct clite_hubble_client *c)
 
 static void watch_socket(struct clite_hubble_client *c)
 {
-	uint32_t events = EPOLLIN | (wire_wants_write(&c->wire) ? EPOLLOUT : 0);
+	uint32_t events = (wire_is_full(&c->wire) ? 0 : EPOLLIN) |
+			  (wire_wants_write(&c->wire) ? EPOLLOUT : 0);
 	struct epoll_event e = { .events = events, .data = { .fd = c->wire.fd } };
 
 	if (c->error || c->wire.fd < 0) {
@@ -448,7 +449,7 @@ static void watch_time(struct clite_hubble_client *c)
 		if (!call->over && call->deadline && call->deadline < due)
 			due = call->deadline;
 	}
-	if (call_with_news(c))
+	if (call_with_news(c) || (!c->error && wire_has_more(&c->wire)))
 		due = 1;
 	if (due != UINT64_MAX) {
 		at.it_value.tv_sec = (time_t)(due / NS);

@@ -49,6 +49,10 @@ int wire_write(struct wire *w, const void *data, size_t len, struct failure *f);
 /* Send what the socket takes. */
 int wire_flush(struct wire *w, struct failure *f);
 bool wire_wants_write(const struct wire *w);
+/* The server does not read what its bytes make us answer: do not read them. */
+bool wire_is_full(const struct wire *w);
+/* There is more to read, though the socket may not tell. */
+bool wire_has_more(const struct wire *w);
 void wire_close(struct wire *w);
 
 /* ---- TLS (client_tls.c) -------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #define DEFAULT_PORT "4245"
 /* Of what comes from the socket at once. */
 #define CHUNK 65536
+#define OUT_FULL (1u << 20) /* bytes that wait for the socket */
 
 /* ---- addresses ---------------------------------------------------------------------- */
 
@@ -254,6 +255,17 @@ int wire_flush(struct wire *w, struct failure *f)
 bool wire_wants_write(const struct wire *w)
 {
 	return !w->connected || bytes_left(&w->out);
+}
+
+bool wire_is_full(const struct wire *w)
+{
+	return bytes_left(&w->out) >= OUT_FULL;
+}
+
+bool wire_has_more(const struct wire *w)
+{
+	return w->up && w->tls && !wire_is_full(w) &&
+	       (SSL_pending(w->ssl) || BIO_ctrl_pending(SSL_get_rbio(w->ssl)));
 }
 
 void wire_close(struct wire *w)

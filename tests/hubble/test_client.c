@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -382,6 +384,77 @@ static int again(const struct clite_hubble_answer *answer, void *userdata)
 	return -ECANCELED;
 }
 
+/* Many small records of TLS in one piece: each is read, though the socket has no more. */
+START_TEST(many_answers_by_tls)
+{
+	struct clite_hubble_client_opts secure = { .sz = sizeof(secure),
+						   .tls = CLITE_HUBBLE_TLS_INSECURE };
+	char command[256], cert[96], key[96];
+	struct clite_hubble_listen_opts opts = { .sz = sizeof(opts), .cert = cert, .key = key };
+	struct clite_hubble_call *calls[60];
+	struct told told[60];
+
+	snprintf(cert, sizeof(cert), "%s/cert", directory);
+	snprintf(key, sizeof(key), "%s/key", directory);
+	snprintf(command, sizeof(command),
+		 "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 "
+		 "-subj /CN=x -keyout %s -out %s 2>/dev/null",
+		 key, cert);
+	ck_assert_int_eq(system(command), 0);
+	clite_hubble_client_free(client);
+	ck_assert_int_eq(clite_hubble_unlisten(server, address), 0);
+	ck_assert_int_eq(clite_hubble_listen(server, address, &opts), 0);
+	unlink(cert);
+	unlink(key);
+	ck_assert_int_eq(clite_hubble_client_new(address, &secure, &client), 0);
+	for (int i = 0; i < 60; i++)
+		calls[i] = ask(CLITE_HUBBLE_CALL_STATUS, NULL, &told[i]);
+	for (int i = 0; i < 60; i++) {
+		run_until(&told[i], is_over, 0);
+		ck_assert_str_eq(told[i].message, "");
+		ck_assert_uint_eq(told[i].others, 1);
+		clite_hubble_call_end(calls[i]);
+	}
+}
+END_TEST
+
+/* A server that asks for answers and never reads them costs little memory. */
+START_TEST(server_does_not_read)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	uint8_t settings[9] = { [3] = 4 }, ping[17 * 500] = { 0 };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+	size_t sent = 0;
+
+	clite_hubble_client_free(client);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/other", directory);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(clite_hubble_client_new(sa.sun_path, NULL, &client), 0);
+	unlink(sa.sun_path);
+	fd = accept(listener, NULL, NULL);
+	close(listener);
+	ck_assert_int_eq(send(fd, settings, 9, 0), 9);
+	for (size_t at = 0; at < sizeof(ping); at += 17) {
+		ping[at + 2] = 8;
+		ping[at + 3] = 6;
+	}
+	for (int tries = 0; tries < 100 && sent < 64u << 20; tries++) {
+		ssize_t n = send(fd, ping + sent % sizeof(ping), sizeof(ping) - sent % sizeof(ping),
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n > 0) {
+			sent += (size_t)n;
+			tries = 0;
+		}
+		ck_assert_int_ge(clite_hubble_client_dispatch(client, 0), 0);
+	}
+	ck_assert_uint_gt(sent, 1u << 20);
+	ck_assert_uint_lt(sent, 16u << 20);
+	close(fd);
+}
+END_TEST
+
 START_TEST(dispatch_in_a_callback)
 {
 	struct clite_hubble_call *call;
@@ -498,6 +571,8 @@ int main(void)
 	tcase_add_test(tc, server_goes_away);
 	tcase_add_test(tc, client_before_call);
 	tcase_add_test(tc, dispatch_in_a_callback);
+	tcase_add_test(tc, many_answers_by_tls);
+	tcase_add_test(tc, server_does_not_read);
 	tcase_add_test(tc, wrong_arguments);
 	tcase_add_test(tc, nobody_listens);
 	tcase_add_test(tc, after_fork);

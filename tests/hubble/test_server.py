@@ -686,12 +686,19 @@ class Hostile(ServerTestCase):
         """A deadline beyond all clocks is none."""
         for n in range(1, 20):
             hours = n * 2**64 // (3600 * 10**9)
-            s = self.raw(self.PREFACE + self.frame(4, 0, 0), self.frame(1, 4, 1, self.headers(
-                "/grpc.health.v1.Health/Check", grpc_timeout=f"{hours}H")) + self.frame(0, 1, 1, b"\0" * 5))
+            s = self.raw(self.PREFACE + self.frame(4, 0, 0) + self.frame(1, 4, 1, self.headers(
+                "/grpc.health.v1.Health/Check", grpc_timeout=f"{hours}H")))
+            wait_for(lambda: self.server.status()["streams"] == 1, "the stream")
+            self.assertEqual(self.client.check().status, 1)  # its deadline would be over now
+            s.sendall(self.frame(0, 1, 1, b"\0" * 5))
             got = b""
-            while b"grpc-status" not in got and b"\x08\x01" not in got:
-                got += s.recv(4096)
+            while b"\x08\x01" not in got:
+                more = s.recv(4096)
+                self.assertTrue(more)
+                got += more
             self.assertIn(b"\0\0\0\0\x02\x08\x01", got)
+            s.close()
+            wait_for(lambda: self.server.status()["streams"] == 0, "its end")
 
     def test_half_headers(self):
         """Headers that never end are waited for as long as a request, and no longer."""
