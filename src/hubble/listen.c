@@ -43,7 +43,7 @@ static int unix_clear(struct clite_hubble *h, const struct sockaddr_un *sa)
 	return 0;
 }
 
-/* Nobody connects before it has its owner and mode: until then only we may. */
+/* Nobody connects before it has its owner and mode: it does not listen yet. */
 static int unix_bind(struct clite_hubble *h, struct listener *l, const struct sockaddr_un *sa,
 		     const struct clite_hubble_listen_opts *o)
 {
@@ -60,11 +60,12 @@ static int unix_bind(struct clite_hubble *h, struct listener *l, const struct so
 		l->dev = st.st_dev;
 		l->ino = st.st_ino;
 	}
+	/* first, while nobody else can put a link there */
+	if (chmod(l->path, o->mode ?: UNIX_MODE) != 0)
+		return hub_error(h, errno, "%s: cannot set its mode: %s", l->path, strerror(errno));
 	if (o->set_owner && lchown(l->path, o->uid, o->gid) != 0)
 		return hub_error(h, errno, "%s: cannot give it to %u:%u: %s", l->path, o->uid,
 				 o->gid, strerror(errno));
-	if (chmod(l->path, o->mode ?: UNIX_MODE) != 0)
-		return hub_error(h, errno, "%s: cannot set its mode: %s", l->path, strerror(errno));
 	return 0;
 }
 

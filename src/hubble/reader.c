@@ -41,14 +41,13 @@ static void reader_place(const struct clite_hubble *h, struct reader *r)
 		r->pos = oldest;
 }
 
-/* One entry back; what was overwritten meanwhile is the end of that. */
+/* One entry back; what was overwritten meanwhile is the end of that, see overtaken(). */
 static void rewind_one(const struct clite_hubble *h, struct reader *r)
 {
 	const struct request *q = &r->request;
 	uint64_t oldest = r->log->oldest(h), pos = r->pos - 1;
 
 	if (r->pos <= oldest) {
-		r->pos = oldest;
 		r->rewinding = false;
 	} else if (r->log->is_lost(h, pos)) {
 		r->pos = pos;

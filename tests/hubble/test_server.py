@@ -712,6 +712,22 @@ class Hostile(ServerTestCase):
             got += s.recv(4096)
         self.assertEqual(self.client.check().status, 1)
 
+    def test_overtaken_on_the_way_back(self):
+        """What is overwritten before a reader has found where to begin is told, too."""
+        server = self.start(flows=100)
+        self.path += "2"
+        server.listen(self.path)
+        server.flows(60)
+        follow_five = b"\x08\x05\x18\x01"
+        s = self.raw(self.PREFACE + self.frame(4, 0, 0, struct.pack(">HI", 4, 0)) +
+                     self.frame(1, 4, 1, self.headers()) +
+                     self.frame(0, 1, 1, struct.pack(">BI", 0, len(follow_five)) + follow_five))
+        wait_for(lambda: server.status()["requests"] == 1, "the request")
+        server.flows(700, 61)
+        s.sendall(self.frame(8, 0, 1, struct.pack(">I", 1 << 20)))
+        wait_for(lambda: server.status()["sent"] == 100, "the flows")
+        self.assertEqual(server.status()["overwritten"], 600)
+
     def test_nobody_reads(self):
         """Clients that open their windows and never read: little is kept for each."""
         server = self.start(flows=100000)
