@@ -151,21 +151,46 @@ static struct name *name_new(const struct names *names, enum name_kind kind, uin
 
 /* ---- the table ----------------------------------------------------------------- */
 
-static uint64_t hash_bytes(uint64_t h, const uint8_t *p, size_t n)
+static uint64_t rotate(uint64_t x, int by)
 {
-	const uint64_t k = 0x9e3779b97f4a7c15;
-	uint64_t word;
+	return x << by | x >> (64 - by);
+}
+
+static void sip_round(uint64_t v[4])
+{
+	v[0] += v[1];
+	v[2] += v[3];
+	v[1] = rotate(v[1], 13) ^ v[0];
+	v[3] = rotate(v[3], 16) ^ v[2];
+	v[0] = rotate(v[0], 32) + v[3];
+	v[2] += v[1];
+	v[3] = rotate(v[3], 21) ^ v[0];
+	v[1] = rotate(v[1], 17) ^ v[2];
+	v[2] = rotate(v[2], 32);
+}
+
+/* SipHash-1-3: others choose the bytes, and shall not know which meet. */
+static uint64_t hash_bytes(const uint64_t seed[2], const uint8_t *p, size_t n)
+{
+	uint64_t v[4] = { seed[0] ^ 0x736f6d6570736575, seed[1] ^ 0x646f72616e646f6d,
+			  seed[0] ^ 0x6c7967656e657261, seed[1] ^ 0x7465646279746573 };
+	uint64_t word, last = (uint64_t)n << 56;
 
 	for (; n >= sizeof(word); p += sizeof(word), n -= sizeof(word)) {
 		memcpy(&word, p, sizeof(word));
-		h = (h ^ word) * k;
-		h ^= h >> 29;
+		v[3] ^= word;
+		sip_round(v);
+		v[0] ^= word;
 	}
-	word = n;
 	for (size_t i = 0; i < n; i++)
-		word = word << 8 | p[i];
-	h = (h ^ word) * k;
-	return h ^ h >> 32;
+		last |= (uint64_t)p[i] << 8 * i;
+	v[3] ^= last;
+	sip_round(v);
+	v[0] ^= last;
+	v[2] ^= 0xff;
+	for (int i = 0; i < 3; i++)
+		sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 static bool grow(struct names *names)
@@ -175,8 +200,8 @@ static bool grow(struct names *names)
 
 	if (!buckets)
 		return names->nbuckets; /* a full one will do */
-	if (!names->seed && getrandom(&names->seed, sizeof(names->seed), GRND_NONBLOCK) < 0)
-		names->seed = (uintptr_t)buckets;
+	if (!names->nbuckets && getrandom(names->seed, sizeof(names->seed), GRND_NONBLOCK) < 0)
+		names->seed[0] = (uintptr_t)buckets;
 	for (size_t i = 0; i < names->nbuckets; i++) {
 		for (name = names->buckets[i]; name; name = next) {
 			struct name **to = &buckets[name->hash & (nbuckets - 1)];
@@ -202,7 +227,7 @@ static struct name *get(struct names *names, enum name_kind kind, size_t n)
 
 	if (names->n >= names->nbuckets && !grow(names))
 		return NULL;
-	hash = hash_bytes(names->seed ^ kind, key->data, key->len);
+	hash = hash_bytes(names->seed, key->data, key->len);
 	bucket = &names->buckets[hash & (names->nbuckets - 1)];
 	for (name = *bucket; name; name = name->next) {
 		if (name->hash != hash || name->kind != kind || name->key_len != key->len ||

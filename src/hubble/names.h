@@ -32,7 +32,7 @@ struct names {
 	struct name **buckets;
 	size_t nbuckets, n;
 	size_t bytes;
-	uint64_t seed; /* so that nobody can choose names that meet in one bucket */
+	uint64_t seed[2]; /* so that nobody can choose names that meet in one bucket */
 	struct bytes key;
 };
 

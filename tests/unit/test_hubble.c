@@ -253,6 +253,37 @@ START_TEST(test_many_names)
 }
 END_TEST
 
+/* Texts that met in one bucket of a table that multiplied and shifted only, whatever its seed. */
+START_TEST(test_names_do_not_meet)
+{
+	struct names names = {};
+
+	for (int i = 0; i < 2048; i++) {
+		char text[11 * 16 + 1] = "";
+
+		memset(text, 'a', sizeof(text) - 1);
+		for (int bit = 0; bit < 11; bit++) {
+			char *block = text + bit * 16;
+
+			if (!(i & 1 << bit))
+				continue;
+			block[7] = block[15] = (char)('a' ^ 0x80);
+			block[12] = 'a' ^ 4;
+		}
+		ck_assert_ptr_nonnull(names_text(&names, text));
+	}
+	ck_assert_uint_eq(names.n, 2048);
+	for (size_t i = 0; i < names.nbuckets; i++) {
+		unsigned int n = 0;
+
+		for (const struct name *name = names.buckets[i]; name; name = name->next)
+			n++;
+		ck_assert_uint_lt(n, 32);
+	}
+	names_clear(&names);
+}
+END_TEST
+
 START_TEST(test_ring)
 {
 	const struct clite_flow_end ends[] = { end_of("a", "b"), end_of("c", "d") };
@@ -327,6 +358,7 @@ int main(void)
 	tcase_add_test(c, test_utf8);
 	tcase_add_test(c, test_names_are_shared);
 	tcase_add_test(c, test_many_names);
+	tcase_add_test(c, test_names_do_not_meet);
 	tcase_add_test(c, test_ring);
 	tcase_add_test(c, test_mask);
 	suite_add_tcase(s, c);
