@@ -42,7 +42,7 @@ static void put_text(struct buf *b, const char *key, const char *value)
 	buf_json(b, value);
 }
 
-/* Leading zeros up to n digits. By hand: formats would be half of the whole cost. */
+/* Leading zeros up to n digits; the C library would be half of the whole cost. */
 static void put_digits(struct buf *b, uint64_t value, size_t n)
 {
 	char digits[20], *s = digits + sizeof(digits);
@@ -265,12 +265,13 @@ static void put_file(const struct clite_event *e, struct buf *b)
 	buf_puts(b, "}");
 }
 
-static void put_interface(const struct clite_event *e, struct buf *b)
+static void put_interface(const struct clite_flow *f, struct buf *b)
 {
-	if (!e->ifindex)
+	if (!f->event->ifindex)
 		return;
 	put_object(b, "interface");
-	put_number(b, "index", e->ifindex);
+	put_number(b, "index", f->event->ifindex);
+	put_text(b, "name", f->interface);
 	buf_puts(b, "}");
 }
 
@@ -365,7 +366,7 @@ static void put_flow(const struct clite_flow *f, struct buf *b)
 	put_direction(e, b);
 	put_decision(e, b);
 	put_is_reply(e, b);
-	put_interface(e, b);
+	put_interface(f, b);
 	put_text(b, "Summary", f->summary);
 	put_policies(f, "egress_allowed_by", CLITE_EGRESS, CLITE_ALLOW, b);
 	put_policies(f, "egress_denied_by", CLITE_EGRESS, CLITE_DENY, b);

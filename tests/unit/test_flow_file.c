@@ -96,6 +96,7 @@ START_TEST(every_field)
 	ck_assert_uint_eq(e->source_identity, 256);
 	ck_assert_uint_eq(e->destination_identity, 257);
 	ck_assert_uint_eq(e->ifindex, 7);
+	ck_assert_str_eq(f->interface, "eth0");
 
 	ck_assert_str_eq(f->source->cluster, "blue");
 	ck_assert_str_eq(f->source->ns, "prod");

@@ -155,6 +155,9 @@ CLITE_FLOW_SOCK = 3
 CLITE_FILTER_ALLOW = 0
 CLITE_FILTER_DENY = 1
 
+CLITE_FLOW_LOG_COMPRESS = 0x1
+CLITE_FLOW_LOG_KEEP_ALL = 0xffffffff
+
 # ---- handles: a class each, so that one cannot be passed for another ---------------------
 
 
@@ -681,6 +684,7 @@ class clite_flow(Structure):
         ("summary", c_char_p),
         ("kind", c_uint32),
         ("reserved", c_uint32),
+        ("interface", c_char_p),
     ]
 
 
