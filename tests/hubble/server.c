@@ -165,6 +165,7 @@ static int feed(char **w)
 		.policies = policies,
 		.node = text(w, "node"),
 		.summary = text(w, "summary"),
+		.interface = text(w, "interface"),
 		.kind = CLITE_FLOW_L3_L4,
 	};
 	char json[4096];

@@ -402,7 +402,7 @@ class Filters(ServerTestCase):
                spod="web-1", slabels="k8s:app=web", sid=1001, did=2, sep=1, direction=2)
         s.flow(time=2, src="fd00::1", dst="fd00::2", protocol=17, sport=53, dport=5353, sns="kube-system",
                spod="dns", dsvc="db", dsvcns="blue", reply=1, direction=1, type=5, subtype=1,
-               dnames="www.example.com", ifindex=4, node="node-2")
+               dnames="www.example.com", ifindex=4, interface="eth0", node="node-2")
         s.flow(time=3, src="10.0.0.2", dst="10.1.0.1", protocol=1, icmp=8, type=1, subtype=133, drop=133,
                verdict=2, swork="job", skind="Job", scluster="east", reply=2)
         self.check("source_ip", (["10.0.0.1"], [1]), (["10.0.0.0/8"], [1, 3]), (["fd00::/16"], [2]),
@@ -428,7 +428,7 @@ class Filters(ServerTestCase):
         self.check("traffic_direction", ([2], [1]), ([1], [2]))
         self.check("drop_reason_desc", ([133], [3]))
         self.check("source_workload", ([{"name": "job"}], [3]), ([{"name": "job", "kind": "Pod"}], []))
-        self.check("interface", ([{"index": 4}], [2]))
+        self.check("interface", ([{"index": 4}], [2]), ([{"name": "eth0"}], [2]), ([{"name": "eth"}], []))
         self.check("node_name", (["node-2"], [2]), (["node-*"], [1, 2, 3]))
         self.check("source_cluster_name", (["east"], [3]))
 

@@ -131,6 +131,9 @@ static void make_flows(void)
 			.source = ends[i][0],
 			.destination = ends[i][1],
 			.policies = no_policies,
+			.interface = i == 2 ? "eth0" :
+				     i == 0 ? "" :
+					      NULL,
 			.node = i == 1 ? "east/node-2.example.com" :
 				i == 5 ? "" :
 					 "node-1",
@@ -443,7 +446,9 @@ static const struct {
 	/* interfaces */
 	{ "{\"interface\":[{\"index\":7}]}", TCP, 0 },
 	{ "{\"interface\":[{}]}", TCP | DROP, 0 },
-	{ "{\"interface\":[{\"index\":7,\"name\":\"eth0\"},{\"name\":\"eth0\"}]}", 0, 0 },
+	{ "{\"interface\":[{\"name\":\"eth0\"}]}", DROP, 0 },
+	{ "{\"interface\":[{\"index\":8,\"name\":\"eth0\"}]}", DROP, 0 },
+	{ "{\"interface\":[{\"index\":7,\"name\":\"eth0\"},{\"name\":\"eth\"}]}", 0, 0 },
 	/* what no flow has */
 	{ "{\"uuid\":[\"a\"]}", 0, 0 },
 	{ "{\"uuid\":[\"\"]}", ALL, 0 },
