@@ -151,8 +151,8 @@ static int unpack(struct clite_hubble_call *call, const uint8_t *data, size_t le
 	};
 
 	arena_reset(&call->arena);
-	call->message =
-		protobuf_c_message_unpack(client_method(call->method)->answer, &allocator, len, data);
+	call->message = protobuf_c_message_unpack(client_method(call->method)->answer, &allocator,
+						  len, data);
 	if (!call->message)
 		return bad_message(call, EBADMSG,
 				   "a message of the server cannot be read, or is too large");
@@ -354,13 +354,16 @@ static void consume(struct clite_hubble_client *c)
 
 /* ---- the event loop ------------------------------------------------------------------------ */
 
-/* A server that closes before it said anything in HTTP/2 may have wanted TLS. */
+/* What a server may have missed that closes before it said anything in HTTP/2. */
 static int closed(struct clite_hubble_client *c, int err)
 {
-	if (err != -ECONNRESET || c->spoken || c->wire.tls)
+	bool has_cert = c->wire.tls && SSL_CTX_get0_certificate(c->wire.tls);
+
+	if (err != -ECONNRESET || c->spoken || has_cert)
 		return err;
 	return failure_set(&c->failure, ECONNRESET,
-			   "server '%s' closed the connection: does it want TLS?", c->wire.target);
+			   "server '%s' closed the connection: does it want %s?", c->wire.target,
+			   c->wire.tls ? "a client's certificate" : "TLS");
 }
 
 static int read_some(struct clite_hubble_client *c)

@@ -54,10 +54,8 @@ void wire_close(struct wire *w);
 /* ---- TLS (client_tls.c) -------------------------------------------------------------- */
 
 int client_tls_init(struct wire *w, const struct clite_hubble_client_opts *opts, bool insecure,
-	     struct failure *f);
+		    struct failure *f);
 int client_tls_start(struct wire *w, struct failure *f);
-/* Bytes that came; what is to be sent for it is in w->out. */
-int client_tls_receive(struct wire *w, const void *data, size_t len, struct failure *f);
 int client_tls_handshake(struct wire *w, struct failure *f); /* 1: done, 0: not yet */
 ssize_t client_tls_read(struct wire *w, void *buf, size_t size, struct failure *f);
 int client_tls_write(struct wire *w, const void *data, size_t len, struct failure *f);

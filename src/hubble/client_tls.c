@@ -6,16 +6,19 @@
 #include <openssl/x509v3.h>
 
 #include "hubble/client.h"
+#include "hubble/tls.h"
 
 /* ---- what went wrong ------------------------------------------------------------------ */
 
+/* The first error is the cause. */
 static const char *reason(void)
 {
-	unsigned long e = ERR_peek_last_error();
-	const char *text = e ? ERR_reason_error_string(e) : NULL;
+	unsigned long e = ERR_peek_error();
+	const char *text = ERR_SYSTEM_ERROR(e) ? strerror(ERR_GET_REASON(e)) :
+						 ERR_reason_error_string(e);
 
 	ERR_clear_error();
-	return text ?: "unknown error of OpenSSL";
+	return text ?: "no reason given";
 }
 
 static int file_failed(struct failure *f, const char *what, const char *path)
@@ -70,7 +73,7 @@ static bool expect_name(struct wire *w, const char *name)
 }
 
 int client_tls_init(struct wire *w, const struct clite_hubble_client_opts *opts, bool insecure,
-	     struct failure *f)
+		    struct failure *f)
 {
 	static const uint8_t h2[] = { 2, 'h', '2' };
 	int r;
@@ -111,23 +114,11 @@ int client_tls_start(struct wire *w, struct failure *f)
 
 /* ---- bytes ---------------------------------------------------------------------------- */
 
-/* What OpenSSL wants to be sent. */
-static int take_out(struct wire *w)
-{
-	char *data;
-	long n = BIO_get_mem_data(SSL_get_wbio(w->ssl), &data);
-
-	if (n > 0 && !bytes_put(&w->out, data, (size_t)n))
-		return -ENOMEM;
-	(void)BIO_reset(SSL_get_wbio(w->ssl));
-	return 0;
-}
-
 static int tls_failed(struct wire *w, struct failure *f)
 {
 	long verify = SSL_get_verify_result(w->ssl);
 
-	take_out(w); /* the alert */
+	tls_output(w->ssl, &w->out); /* the alert */
 	if (verify != X509_V_OK)
 		return failure_set(f, EACCES, "server '%s': its certificate: %s", w->target,
 				   X509_verify_cert_error_string(verify));
@@ -140,16 +131,10 @@ static int outcome(struct wire *w, int r, struct failure *f)
 	int error = SSL_get_error(w->ssl, r);
 
 	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
-		return take_out(w);
+		return tls_output(w->ssl, &w->out);
 	if (error == SSL_ERROR_ZERO_RETURN)
 		return failure_set(f, ECONNRESET, "server '%s' closed the connection", w->target);
 	return tls_failed(w, f);
-}
-
-int client_tls_receive(struct wire *w, const void *data, size_t len, struct failure *f)
-{
-	(void)f;
-	return BIO_write(SSL_get_rbio(w->ssl), data, (int)len) == (int)len ? 0 : -ENOMEM;
 }
 
 int client_tls_handshake(struct wire *w, struct failure *f)
@@ -166,7 +151,7 @@ int client_tls_handshake(struct wire *w, struct failure *f)
 	if (len != 2 || memcmp(protocol, "h2", 2))
 		return failure_set(f, EPROTO, "server '%s': it has TLS, but does not speak HTTP/2",
 				   w->target);
-	r = take_out(w);
+	r = tls_output(w->ssl, &w->out);
 	return r < 0 ? r : 1;
 }
 
@@ -187,5 +172,5 @@ int client_tls_write(struct wire *w, const void *data, size_t len, struct failur
 
 	ERR_clear_error();
 	n = SSL_write(w->ssl, data, (int)len); /* memory takes all of it */
-	return n == (int)len ? take_out(w) : outcome(w, n, f);
+	return n == (int)len ? tls_output(w->ssl, &w->out) : outcome(w, n, f);
 }

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include "hubble/client.h"
+#include "hubble/tls.h"
 
 #define DEFAULT_PORT "4245"
 /* Of what comes from the socket at once. */
@@ -222,7 +223,7 @@ ssize_t wire_read(struct wire *w, void *buf, size_t size, struct failure *f)
 	n = receive(w, chunk, sizeof(chunk), f);
 	if (n <= 0)
 		return n;
-	r = client_tls_receive(w, chunk, (size_t)n, f);
+	r = tls_input(w->ssl, chunk, (size_t)n);
 	if (r < 0)
 		return r;
 	return w->up ? client_tls_read(w, buf, size, f) : 0;

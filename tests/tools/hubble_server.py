@@ -77,10 +77,10 @@ def get_flows(request, context):
         return
     if MODE == "bomb":
         yield observer.GetFlowsResponse(
-            flow=flow.Flow(ingress_allowed_by=[flow.Policy()] * (1 << 20)))
+            flow=flow.Flow(ingress_allowed_by=[flow.Policy()] * (1 << 19)))
     if MODE == "many":
         answer = one_flow(0)
-        for _ in range(200000):
+        for _ in range(30000):
             yield answer
         return
     if MODE == "future":
@@ -213,7 +213,7 @@ def serve(address):
 # What comes instead of HTTP/2: after the client's first bytes, then the end.
 RAW = {
     "garbage": b"HTTP/1.1 400 Bad Request\r\n\r\nwhat?",
-    "silent-end": b"",
+    "silent": b"",
     # SETTINGS, then HEADERS of stream 1 that say ":status 404"
     "http404": b"\0\0\0\4\0\0\0\0\0" b"\0\0\1\1\5\0\0\0\1\x8d",
     # SETTINGS, HEADERS ":status 200", DATA with half a message, end of the stream

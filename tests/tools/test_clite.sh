@@ -149,10 +149,15 @@ check "completion of a setting" complete_words PolicyAuditMode= clite config Pol
 check "completion of its value" complete_words Enabled clite config PolicyAuditMode = E
 check "completion of all its values" complete_words "default always never" clite instance create --config \
 	PolicyEnforcement =
+check "completion of an output of its own" complete_words dict clite observe -o di
+check "completion of an option" complete_words --from-fqdn clite observe --from-f
+check "completion of an option that has a letter" complete_words "--ipv4 --ipv6" clite observe --ipv
+check "completion of a filter's value" complete_words DROPPED clite observe --verdict D
 
 # As nobody, who may not even look where the build is.
 mkdir "$tmp/public"
 cp "$BUILD/tools/clite/clite" "$BUILD/src/libcilium-lite.so.0" "$tmp/public"
+[[ ! -e $BUILD/src/hubble ]] || cp "$BUILD/src/hubble/libcilium-lite-hubble.so.0" "$tmp/public"
 allow web blue red >"$tmp/public/web.yaml"
 chmod -R a+rX "$tmp"
 as_nobody() {

@@ -8,7 +8,7 @@ _clite_words() {
 }
 
 _clite_options() {
-	grep -oE '^ +(-[a-z], )?--[a-z0-9-]+' <<<"$1" | grep -oE -- '-[a-z0-9-]+'
+	grep -oE '^ +(-[A-Za-z0-9], )?--[a-z0-9-]+' <<<"$1" | grep -oE -- '-[a-z0-9-]+'
 }
 
 # First column of a list.
@@ -37,6 +37,7 @@ _clite_settings() {
 _clite_argument() {
 	case $1 in
 	"policy import" | "policy validate" | "policy rehearse" | "service import") _clite_files ;;
+	observe) words=$'flows\nagent-events\ndebug-events' ;;
 	"policy get" | "policy list" | "policy delete" | "policy rm")
 		words=$(_clite_names policy get)
 		;;
@@ -63,12 +64,34 @@ _clite_argument() {
 	esac
 }
 
+# Forms of output, into words.
+_clite_outputs() {
+	case $path in
+	observe) words=$'compact\ndict\njson\njsonpb\ntable' ;;
+	"hubble status") words=$'compact\ndict\njson\ntable' ;;
+	"hubble list "*) words=$'table\nwide\njson' ;;
+	*) words=$'json\ntext' ;;
+	esac
+}
+
 # What the value of an option may be, into words; fails if it takes none.
 _clite_value() {
 	case $1 in
 	-i | --instance) words=$(_clite_names instance list) ;;
-	-o | --output) words=$'json\ntext' ;;
-	-t | --type) words=$'drop\ntrace\npolicy-verdict' ;;
+	-o | --output) _clite_outputs ;;
+	-t | --type)
+		words=$'drop\ntrace\npolicy-verdict'
+		[[ $path != observe ]] || words+=$'\nl7\ncapture\ntrace-sock\ntrace:from-endpoint\ntrace:to-endpoint\ntrace:to-host\ntrace:to-network\ntrace:to-stack'
+		;;
+	--verdict) words=$'FORWARDED\nDROPPED\nAUDIT\nREDIRECTED\nERROR\nTRACED\nTRANSLATED' ;;
+	--traffic-direction) words=$'ingress\negress' ;;
+	--ip-version) words=$'v4\nv6\nnone' ;;
+	--color) words=$'auto\nalways\nnever' ;;
+	--time-format) words=$'StampMilli\nYearMonthDay\nYearMonthDayHour\nYearMonthDayHourMinute\nRFC3339\nRFC3339Milli\nRFC3339Micro\nRFC3339Nano\nRFC1123Z' ;;
+	--input-file | --tls-ca-cert-files | --tls-client-cert-file | --tls-client-key-file) _clite_files ;;
+	--pod | --from-pod | --to-pod) words=$(clite "${globals[@]}" -o json endpoint list 2>/dev/null | sed -n 's/.*"name": "\(.*\)".*/\1/p') ;;
+	--interface) words=$(ls /sys/class/net) ;;
+	--*identity) words=$'host\nworld\nunmanaged\nhealth\ninit\nremote-node\nkube-apiserver\ningress\nworld-ipv4\nworld-ipv6' ;;
 	--config)
 		compopt -o nospace 2>/dev/null
 		words=$(_clite_settings)
@@ -78,12 +101,15 @@ _clite_value() {
 	--mode) words=$'snat\ndsr\nipip\ngue' ;;
 	--states) words=$'active\nterminating\nquarantined\nmaintenance' ;;
 	--packet | -w | --write) _clite_files ;;
-	--protocol) words=$'icmp\nicmpv4\nicmpv6\ntcp\nudp\nsctp' ;;
+	--protocol)
+		words=$'icmp\nicmpv4\nicmpv6\ntcp\nudp\nsctp'
+		[[ $path != observe ]] || words+=$'\nvrrp\nigmp\ndns\nhttp\nkafka'
+		;;
 	--from | --to | --related-to | --src | --dst) words=$(_clite_names endpoint list) ;;
 	--bpffs) _clite_files ;;
 	-*)
 		# The help shows a value behind it: nothing to offer, but no option either.
-		grep -qE "^ +(-[a-z], )?$1 [^ ]|^ +$1, --[a-z-]+ [^ ]" <<<"$help"
+		grep -qE "^ +(-[A-Za-z0-9], )?$1 [^ ]|^ +$1, --[a-z-]+ [^ ]" <<<"$help"
 		;;
 	*) return 1 ;;
 	esac

@@ -214,13 +214,15 @@ static int add_filters(struct observe *o, uint32_t list, const struct flow_filte
 	for (size_t i = 0; i < filters->n; i++) {
 		int r = clite_filters_add(o->filters, list, &filters->items[i]);
 
+		if (r == -EINVAL)
+			usage_error(o->cli, "%s", clite_filters_error(o->filters));
 		if (r < 0)
 			return fail_text(o->cli, r, clite_filters_error(o->filters));
 	}
 	return CLI_OK;
 }
 
-/* For flows that are not filtered by a server. */
+/* For flows that no server filters. */
 static int make_filters(struct observe *o)
 {
 	int r = clite_filters_new(&o->filters);
@@ -267,13 +269,12 @@ static int on_event(const struct clite_event *e, void *userdata)
 	const struct clite_flow *flow;
 	int r;
 
+	if (o->until && e->time > o->until)
+		return -ECANCELED;
 	r = clite_flow_resolve(o->cli->ctx, e, &flow);
 	if (r < 0)
 		return r;
-	if (o->until && e->time > o->until)
-		return -ECANCELED;
-	r = clite_filters_match(o->filters, flow);
-	return r > 0 ? observe_flow(o, flow) : r;
+	return observe_flow(o, flow);
 }
 
 static void report_lost(struct observe *o, struct clite_subscription *sub)
@@ -326,6 +327,7 @@ static int observe_instance(struct observe *o)
 	struct clite_subscribe_opts opts = {
 		.sz = sizeof(opts),
 		.aggregation = o->aggregation,
+		.filters = o->filters,
 	};
 	uint64_t now = now_ns();
 	int code = CLI_OK, r;
@@ -357,15 +359,22 @@ static int observe_source(struct observe *o)
 	return observe_instance(o);
 }
 
+/* Then lines need not come out one by one. */
+static bool has_end(const struct observe *o)
+{
+	return o->input || (server_address(&o->server) && !o->follow);
+}
+
 static int run(struct observe *o)
 {
-	int r = make_filters(o);
+	bool server = !o->input && server_address(&o->server);
+	int r = server ? CLI_OK : make_filters(o);
 
 	if (!r)
 		r = follow_begin(o->cli);
 	if (r)
 		return r;
-	setvbuf(stdout, NULL, o->input ? _IOFBF : _IOLBF, 0);
+	setvbuf(stdout, NULL, has_end(o) ? _IOFBF : _IOLBF, 0);
 	r = observe_source(o);
 	end_output(o);
 	follow_end();

@@ -248,7 +248,8 @@ struct line {
 static void line_fill(struct line *line, const struct printer *p, const struct clite_flow *flow)
 {
 	*line = (struct line){
-		.time = time_text(p->time_format, flow->event->time),
+		.time = flow->event->time ? time_text(p->time_format, flow->event->time) :
+					    xstrdup("N/A"),
 		.node = plain(xstrdup(flow->node)),
 		.source = side(p, flow, true),
 		.destination = side(p, flow, false),

@@ -26,6 +26,7 @@ from .enums import (Action, Aggregation, Algorithm, BackendState, ConntrackFlags
 from .event import (Event, EventStream, Subscription, drop_reason_name, drop_reason_text,
                     trace_point_text)
 from .flow import Filters, FlowEnd, FlowPolicy, ResolvedFlow
+from .flow_file import FlowLog, FlowLogCounts, FlowMask, FlowReader, FlowReaderCounts
 from .identity import Identities, Identity, Ipcache, IpcacheEntry
 from .masquerade import Masquerade
 from .metric import Metric
@@ -42,7 +43,8 @@ __all__ = [
     "Cgroups", "Config", "Conntrack", "ConntrackFlags", "Context", "Counter", "Deadlock",
     "DefaultDeny", "Direction", "DocumentError", "Endpoint", "Endpoints", "Enforcement",
     "Error", "Event", "EventStream", "EventType", "Exists", "Feature", "Filters", "Flow",
-    "FlowEnd", "FlowKind", "FlowPolicy", "Forked", "Identities", "Identity", "InvalidArgument",
+    "FlowEnd", "FlowKind", "FlowLog", "FlowLogCounts", "FlowMask", "FlowPolicy", "FlowReader",
+    "FlowReaderCounts", "Forked", "Identities", "Identity", "InvalidArgument",
     "Ipcache", "IpcacheEntry", "IpcacheSource", "LayoutError", "Limits", "Masquerade", "Metric",
     "MetricType", "Mode", "NoBpffs", "NoDevice", "NoSpace", "NotFound", "NotPermitted",
     "Operator", "Part", "Peer", "PeerKind", "Policies", "Policy", "PolicyEntry", "Port",

@@ -179,6 +179,8 @@ class Event:
             size = length + 1
 
     def __str__(self) -> str:
+        if self.context is None:  # of a saved flow, which has the names
+            return repr(self)
         try:
             return self.text()
         except Error:  # closed, destroyed, forked: without the names then
