@@ -226,7 +226,8 @@ CLITE_API int clite_fd(struct clite_ctx *ctx);
 /** Deliver events to the subscriptions of this context and renew their leases.
  * Never blocks.
  *
- * \param budget  records at most, 0: as many as are there now
+ * \param budget  records at most, also those that filters keep back; 0: as many as are there
+ *		  now, of each subscription up to what its ring holds
  * \return number of records delivered, or the negative value that a callback
  *	   returned (the record counts as delivered, the rest stays)
  * \retval -EINVAL ctx is NULL

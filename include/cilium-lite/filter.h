@@ -77,7 +77,7 @@ struct clite_flow_filter {
 	const char *const *http_header; /**< "key:value", either may be empty */
 	const char *const *trace_id;	/**< no flow of this instance has one */
 	const char *const *uuid;	/**< nor this */
-	const char *const *interface;	/**< "number", "name", "number/name"; flows tell no names */
+	const char *const *interface;	/**< "number", "name", "number/name" */
 	const struct clite_filter_workload *source_workload;
 	const struct clite_filter_workload *destination_workload;
 	const struct clite_filter_event_type *event_type;

@@ -61,6 +61,7 @@ struct clite_flow {
 	const char *summary; /**< "TCP Flags: SYN", "UDP": Hubble's */
 	uint32_t kind;	     /**< CLITE_FLOW_* */
 	uint32_t reserved;
+	const char *interface; /**< name of the device where it was seen; "" or NULL: not known */
 };
 
 /** Find the names of an event, as they are now.

@@ -77,8 +77,8 @@ CLITE_API struct clite_metric_page *clite_metric_page_free(struct clite_metric_p
  * clite_metric_list(), with the page as its userdata.
  *
  * \param page  a struct clite_metric_page *
- * \retval -EINVAL a NULL argument, another sz, a name that is none, a type that is none, or a
- *	   label twice
+ * \retval -EINVAL a NULL argument, another sz, a name that is none, a type that is none, a
+ *	   label twice, or type or help are not those that others of its name have
  * \retval -ENOMEM no memory
  * @since 0.1
  */
@@ -89,7 +89,7 @@ CLITE_API int clite_metric_page_add(const struct clite_metric *metric, void *pag
  *
  * \param ret      borrowed, valid until the next call on page; ends with NUL
  * \param ret_len  its length, bytes; may be NULL
- * \retval -EINVAL a NULL argument, or metrics of one name differ in type or help
+ * \retval -EINVAL a NULL argument
  * \retval -EEXIST two metrics have the same name and labels
  * \retval -ENOMEM no memory
  * @since 0.1

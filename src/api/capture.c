@@ -103,8 +103,9 @@ static const char *interface_name(uint32_t ifindex, char name[IF_NAMESIZE + 16])
 /* Losses are those of the whole subscription; they stand at the first interface. */
 static void statistics_put(struct clite_capture *c, size_t i, uint64_t lost)
 {
-	pcapng_statistics(&c->block, (uint32_t)i, c->time, i < c->n ? c->interfaces[i].delivered : 0,
-			  i ? 0 : lost, !i && lost ? "lost at all interfaces together" : NULL);
+	pcapng_statistics(&c->block, (uint32_t)i, c->time,
+			  i < c->n ? c->interfaces[i].delivered : 0, i ? 0 : lost,
+			  !i && lost ? "lost at all interfaces together" : NULL);
 }
 
 int clite_capture_finish(struct clite_capture *c)
@@ -243,8 +244,7 @@ int clite_capture_open(const char *path, const struct clite_capture_opts *opts,
 	return 0;
 }
 
-int clite_capture_open_fd(int fd, const struct clite_capture_opts *opts,
-			  struct clite_capture **ret)
+int clite_capture_open_fd(int fd, const struct clite_capture_opts *opts, struct clite_capture **ret)
 {
 	struct clite_capture *c;
 	int r = ret ? capture_new(opts, &c) : -EINVAL;

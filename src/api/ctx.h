@@ -6,6 +6,8 @@
 #include <cilium-lite/event.h>
 #include <cilium-lite/policy.h>
 
+#include <net/if.h>
+
 #include "datapath/ring.h"
 #include "datapath/state.h"
 #include "model/flow.h"
@@ -33,6 +35,11 @@ struct clite_ctx {
 	struct clite_rule_info rule;
 	struct flow_record flow;
 	char node[256]; /* name of the host; "": not asked yet */
+	struct device_name {
+		uint32_t ifindex;
+		time_t asked; /* in this second of the monotonic clock */
+		char name[IF_NAMESIZE]; /* "": there is none */
+	} device_names[256];
 };
 
 /* What every strict function does first: is the context usable? Clears the error

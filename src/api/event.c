@@ -87,6 +87,14 @@ static int timer_set(struct clite_ctx *ctx, bool on)
 	return timerfd_settime(ctx->timer_fd, 0, &t, NULL) < 0 ? -errno : 0;
 }
 
+static void soon_set(struct clite_ctx *ctx)
+{
+	struct itimerspec t = { .it_value.tv_nsec = SOON_NS };
+
+	if (!ctx->soon)
+		ctx->soon = !timerfd_settime(ctx->soon_fd, 0, &t, NULL);
+}
+
 /* Packets that a ring must have room for, and bytes of each beside what is captured. */
 #define CAPTURE_ROOM 4
 #define RECORD_ROOM 144
@@ -188,6 +196,8 @@ int clite_subscribe(struct clite_ctx *ctx, const struct clite_subscribe_opts *op
 	if (s->filters)
 		s->filters->used = true;
 	s->ctx = clite_ref(ctx);
+	/* Who had the place before may just be woken in our stead: look once. */
+	soon_set(ctx);
 	s->next = ctx->subs;
 	ctx->subs = s;
 	*ret = s;
@@ -269,14 +279,6 @@ static void timers_read(struct clite_ctx *ctx)
 			if (s->ring)
 				ring_renew(s->ring);
 	}
-}
-
-static void soon_set(struct clite_ctx *ctx)
-{
-	struct itimerspec t = { .it_value.tv_nsec = SOON_NS };
-
-	if (!ctx->soon)
-		ctx->soon = !timerfd_settime(ctx->soon_fd, 0, &t, NULL);
 }
 
 /* When is this one's turn again? Wakes are dear, for the datapath too. Where events have just

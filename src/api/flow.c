@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <stdio.h>
+#include <time.h>
 
 #include "api/ctx.h"
 
@@ -28,6 +29,23 @@ static const char *name_service(void *data, uint32_t family, const uint8_t addr[
 	return s && *s->name ? s->name : NULL;
 }
 
+/* Names of devices may change, and asking takes some system calls: once a second. */
+static const char *name_interface(void *data, uint32_t ifindex)
+{
+	struct clite_ctx *ctx = data;
+	struct device_name *d = &ctx->device_names[ifindex % ARRAY_SIZE(ctx->device_names)];
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (d->ifindex != ifindex || d->asked != now.tv_sec) {
+		d->ifindex = ifindex;
+		d->asked = now.tv_sec;
+		if (!if_indextoname(ifindex, d->name))
+			*d->name = '\0';
+	}
+	return d->name;
+}
+
 static const struct clite_rule_info *name_rule(void *data, uint32_t cookie)
 {
 	return ctx_rule(data, cookie);
@@ -41,6 +59,7 @@ int ctx_flow(struct clite_ctx *ctx, const struct clite_event *event, const struc
 		.labels = name_labels,
 		.service = name_service,
 		.rule = name_rule,
+		.interface = name_interface,
 		.node_name = ctx->node,
 	};
 	int r;
@@ -94,8 +113,7 @@ int clite_flow_json(const struct clite_flow *flow, char *buf, size_t size)
 /* ---- events ----------------------------------------------------------------------- */
 
 static int event_write(struct clite_ctx *ctx, const struct clite_event *event, char *buf,
-		       size_t size,
-		       void (*write)(const struct clite_flow *, struct buf *))
+		       size_t size, void (*write)(const struct clite_flow *, struct buf *))
 {
 	const struct clite_flow *f;
 	int r;

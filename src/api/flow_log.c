@@ -97,6 +97,17 @@ static int open_file(struct clite_flow_log *log)
 	return 0;
 }
 
+/* The directory may have been removed, and made again. */
+static int open_again(struct clite_flow_log *log)
+{
+	int r = open_file(log);
+
+	if (r != -ENOENT)
+		return r;
+	r = rotation_reopen(&log->rotation, log->path, &log->err);
+	return r ?: open_file(log);
+}
+
 /* Is the file under the name still the one that is written? */
 static bool is_ours(struct clite_flow_log *log)
 {
@@ -119,7 +130,7 @@ static int rotate(struct clite_flow_log *log)
 	}
 	closep(&log->fd);
 	log->fd = -1;
-	r = open_file(log);
+	r = open_again(log);
 	if (r < 0)
 		return r;
 	/* What cannot be tidied is told, and stops nothing. */
@@ -228,7 +239,7 @@ static int write_out(struct clite_flow_log *log)
 		size_t len;
 
 		if (log->fd < 0)
-			r = open_file(log);
+			r = open_again(log);
 		if (r < 0)
 			break;
 		len = fitting(log);

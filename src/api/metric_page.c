@@ -7,16 +7,23 @@
 #include "util/util.h"
 
 struct sample {
-	char *name;
-	char *help;
 	char *labels; /* as in the text: {a="b",c="d"}, or "" */
 	double value;
+};
+
+/* All of a name. */
+struct family {
+	char *name;
+	char *help;
 	uint32_t type;
+	struct sample *samples;
+	size_t n, cap;
 };
 
 struct clite_metric_page {
-	struct sample *samples;
+	struct family *families;
 	size_t n, cap;
+	struct family *last; /* that something was put into: mostly the next is of it, too */
 	struct buf text;
 };
 
@@ -56,22 +63,36 @@ static bool labels_ok(const struct clite_metric *m)
 
 /* ---- writing ----------------------------------------------------------------- */
 
+/* How many bytes of s are written as they are. */
+static size_t plain(const char *s, bool quotes)
+{
+	const char *end = s;
+
+	while (*end && (unsigned char)*end < 0x80 && *end != '\n' && *end != '\\' &&
+	       !(quotes && *end == '"'))
+		end++;
+	return (size_t)(end - s);
+}
+
 /* quotes: also escape '"', as in the value of a label. */
 static void put_text(struct buf *b, const char *s, bool quotes)
 {
-	while (*s) {
-		uint32_t c;
-		size_t n = utf8_decode(s, &c);
+	uint32_t c;
 
-		if (!n)
-			buf_puts(b, "\xef\xbf\xbd");
-		else if (*s == '\n')
-			buf_puts(b, "\\n");
-		else if (*s == '\\' || (quotes && *s == '"'))
-			buf_printf(b, "\\%c", *s);
-		else
+	for (size_t n; *s; s += n) {
+		n = plain(s, quotes);
+		if (n) {
 			buf_put(b, s, n);
-		s += n ?: 1;
+			continue;
+		}
+		n = utf8_decode(s, &c);
+		if (n > 1)
+			buf_put(b, s, n);
+		else if (!n)
+			buf_puts(b, "\xef\xbf\xbd");
+		else
+			buf_put(b, (const char[]){ '\\', *s == '\n' ? 'n' : *s }, 2);
+		n = n ?: 1;
 	}
 }
 
@@ -80,6 +101,10 @@ static void put_value(struct buf *b, double value)
 {
 	char text[64] = "";
 
+	if (value >= 0 && value < 1e15 && value == (double)(uint64_t)value) {
+		buf_printf(b, "%llu", (unsigned long long)value);
+		return;
+	}
 	if (isnan(value)) {
 		buf_puts(b, "NaN");
 		return;
@@ -111,6 +136,26 @@ static int by_label(const void *a, const void *b)
 	return strcmp((*x)->name, (*y)->name);
 }
 
+static bool in_order(const struct clite_metric *m)
+{
+	for (uint32_t i = 1; i < m->nlabels; i++)
+		if (strcmp(m->labels[i - 1].name, m->labels[i].name) > 0)
+			return false;
+	return true;
+}
+
+static void put_labels(struct buf *b, const struct clite_metric_label *const *labels, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		buf_puts(b, i ? "," : "{");
+		buf_puts(b, labels[i]->name);
+		buf_puts(b, "=\"");
+		put_text(b, labels[i]->value, true);
+		buf_puts(b, "\"");
+	}
+	buf_puts(b, n ? "}" : "");
+}
+
 /* In the order of their names, so that the same labels are the same text. NULL: no memory. */
 static char *labels_text(const struct clite_metric *m)
 {
@@ -122,24 +167,21 @@ static char *labels_text(const struct clite_metric *m)
 		return NULL;
 	for (uint32_t i = 0; i < m->nlabels; i++)
 		sorted[i] = &m->labels[i];
-	qsort(sorted, m->nlabels, sizeof(const struct clite_metric_label *), by_label);
-	buf_puts(&b, m->nlabels ? "{" : "");
-	for (uint32_t i = 0; i < m->nlabels; i++) {
-		buf_printf(&b, "%s%s=\"", i ? "," : "", sorted[i]->name);
-		put_text(&b, sorted[i]->value, true);
-		buf_puts(&b, "\"");
-	}
-	buf_puts(&b, m->nlabels ? "}" : "");
+	if (!in_order(m))
+		qsort(sorted, m->nlabels, sizeof(const struct clite_metric_label *), by_label);
+	put_labels(&b, sorted, m->nlabels);
 	return b.failed ? NULL : TAKE_PTR(b.data);
 }
 
 /* ---- the page ------------------------------------------------------------------ */
 
-static void sample_clear(struct sample *s)
+static void family_clear(struct family *f)
 {
-	free(s->name);
-	free(s->help);
-	free(s->labels);
+	for (size_t i = 0; i < f->n; i++)
+		free(f->samples[i].labels);
+	free(f->samples);
+	free(f->name);
+	free(f->help);
 }
 
 int clite_metric_page_new(struct clite_metric_page **ret)
@@ -160,50 +202,109 @@ struct clite_metric_page *clite_metric_page_free(struct clite_metric_page *page)
 	if (!page)
 		return NULL;
 	for (size_t i = 0; i < page->n; i++)
-		sample_clear(&page->samples[i]);
-	free(page->samples);
+		family_clear(&page->families[i]);
+	free(page->families);
 	buf_clear(&page->text);
 	free(page);
 	return NULL;
 }
 
+static struct family *family_find(struct clite_metric_page *p, const char *name)
+{
+	if (p->last && !strcmp(p->last->name, name))
+		return p->last;
+	for (size_t i = 0; i < p->n; i++)
+		if (!strcmp(p->families[i].name, name))
+			return &p->families[i];
+	return NULL;
+}
+
+/* The family of a metric, made if it is the first. */
+static int family_get(struct clite_metric_page *p, const struct clite_metric *m,
+		      struct family **ret)
+{
+	struct family new = { .type = m->type }, *f = family_find(p, m->name);
+
+	if (!f) {
+		new.name = strdup(m->name);
+		new.help = strdup(m->help);
+		if (!new.name || !new.help || !array_grow(&p->families, &p->cap, p->n)) {
+			family_clear(&new);
+			return -ENOMEM;
+		}
+		f = &p->families[p->n++];
+		*f = new;
+	}
+	if (f->type != m->type || strcmp(f->help, m->help) != 0)
+		return -EINVAL;
+	*ret = p->last = f;
+	return 0;
+}
+
 int clite_metric_page_add(const struct clite_metric *metric, void *page)
 {
 	struct clite_metric_page *p = page;
-	_cleanup_(sample_clear) struct sample s = {};
+	struct family *f;
+	char *labels;
+	int r;
 
 	if (!p || !metric || metric->sz != sizeof(*metric) || !name_ok(metric->name, true) ||
 	    !metric->help || !labels_ok(metric) || metric->type < CLITE_METRIC_COUNTER ||
 	    metric->type > CLITE_METRIC_GAUGE)
 		return -EINVAL;
-	s = (struct sample){
-		.name = strdup(metric->name),
-		.help = strdup(metric->help),
-		.labels = labels_text(metric),
-		.value = metric->value,
-		.type = metric->type,
-	};
-	if (!s.name || !s.help || !s.labels || !array_grow(&p->samples, &p->cap, p->n))
+	r = family_get(p, metric, &f);
+	if (r)
+		return r;
+	labels = labels_text(metric);
+	if (!labels || !array_grow(&f->samples, &f->cap, f->n)) {
+		free(labels);
 		return -ENOMEM;
-	p->samples[p->n++] = s;
-	s = (struct sample){};
+	}
+	f->samples[f->n++] = (struct sample){ .labels = labels, .value = metric->value };
 	return 0;
 }
 
 static int by_name(const void *a, const void *b)
 {
-	const struct sample *x = a, *y = b;
+	const struct family *x = a, *y = b;
 
-	return strcmp(x->name, y->name) ?: strcmp(x->labels, y->labels);
+	return strcmp(x->name, y->name);
 }
 
-/* Lines before the first of a name. */
-static void put_head(struct buf *b, const struct sample *s)
+static int by_labels(const void *a, const void *b)
 {
-	buf_printf(b, "# HELP %s ", s->name);
-	put_text(b, s->help, false);
-	buf_printf(b, "\n# TYPE %s %s\n", s->name,
-		   s->type == CLITE_METRIC_COUNTER ? "counter" : "gauge");
+	const struct sample *x = a, *y = b;
+
+	return strcmp(x->labels, y->labels);
+}
+
+static void put_head(struct buf *b, const struct family *f)
+{
+	buf_printf(b, "# HELP %s ", f->name);
+	put_text(b, f->help, false);
+	buf_printf(b, "\n# TYPE %s %s\n", f->name,
+		   f->type == CLITE_METRIC_COUNTER ? "counter" : "gauge");
+}
+
+static int put_family(struct buf *b, const struct family *f)
+{
+	/* Without memory for its first sample it has none. */
+	if (!f->n)
+		return 0;
+	qsort(f->samples, f->n, sizeof(*f->samples), by_labels);
+	put_head(b, f);
+	for (size_t i = 0; i < f->n; i++) {
+		const struct sample *s = &f->samples[i];
+
+		if (i && !strcmp(s[-1].labels, s->labels))
+			return -EEXIST;
+		buf_puts(b, f->name);
+		buf_puts(b, s->labels);
+		buf_puts(b, " ");
+		put_value(b, s->value);
+		buf_puts(b, "\n");
+	}
+	return 0;
 }
 
 int clite_metric_page_text(struct clite_metric_page *page, const char **ret, size_t *ret_len)
@@ -214,20 +315,14 @@ int clite_metric_page_text(struct clite_metric_page *page, const char **ret, siz
 		return -EINVAL;
 	b = &page->text;
 	buf_clear(b);
+	page->last = NULL;
 	if (page->n)
-		qsort(page->samples, page->n, sizeof(*page->samples), by_name);
+		qsort(page->families, page->n, sizeof(*page->families), by_name);
 	for (size_t i = 0; i < page->n; i++) {
-		const struct sample *s = &page->samples[i], *last = i ? s - 1 : NULL;
+		int r = put_family(b, &page->families[i]);
 
-		if (!last || strcmp(last->name, s->name))
-			put_head(b, s);
-		else if (last->type != s->type || strcmp(last->help, s->help))
-			return -EINVAL;
-		else if (!strcmp(last->labels, s->labels))
-			return -EEXIST;
-		buf_printf(b, "%s%s ", s->name, s->labels);
-		put_value(b, s->value);
-		buf_puts(b, "\n");
+		if (r)
+			return r;
 	}
 	buf_puts(b, "");
 	if (b->failed)

@@ -95,8 +95,8 @@ static int ring_map(struct ring *r, struct errtext *err)
 			       strerror(errno));
 	r->consumed = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, r->map_fd, 0);
 	if (r->consumed != MAP_FAILED)
-		r->produced = mmap(NULL, written_size(r), PROT_READ, MAP_SHARED, r->map_fd,
-				   (off_t)page);
+		r->produced =
+			mmap(NULL, written_size(r), PROT_READ, MAP_SHARED, r->map_fd, (off_t)page);
 	if (r->consumed == MAP_FAILED || r->produced == MAP_FAILED)
 		return err_set(err, errno, "cannot map a ring of %u bytes: %s", r->bytes,
 			       strerror(errno));
@@ -122,7 +122,11 @@ int ring_open(struct dp *dp, const struct ring_opts *o, ring_cb cb, void *data, 
 	if (!r)
 		return -ENOMEM;
 	/* Only traces are of every packet: nobody pays for who does not want them. */
-	*r = (struct ring){ .dp = dp, .bytes = o->bytes, .map_fd = -1, .cb = cb, .data = data,
+	*r = (struct ring){ .dp = dp,
+			    .bytes = o->bytes,
+			    .map_fd = -1,
+			    .cb = cb,
+			    .data = data,
 			    .every = o->every && o->types & 1u << DP_EV_TRACE };
 	code = ring_map(r, err);
 	if (!code)
@@ -167,8 +171,8 @@ void ring_renew(struct ring *r)
 {
 	struct dp_control *ctl = r->dp->control;
 
-	__atomic_store_n(&r->place->lease,
-			 dp_jiffies(r->dp) + (uint64_t)RING_LEASE * r->dp->hz, __ATOMIC_RELEASE);
+	__atomic_store_n(&r->place->lease, dp_jiffies(r->dp) + (uint64_t)RING_LEASE * r->dp->hz,
+			 __ATOMIC_RELEASE);
 	__atomic_or_fetch(&ctl->slots, 1u << r->slot, __ATOMIC_RELEASE);
 	if (r->every)
 		__atomic_or_fetch(&ctl->every, 1u << r->slot, __ATOMIC_RELEASE);

@@ -177,7 +177,7 @@ static void set_l4(struct flow_pb *pb, const struct clite_event *e)
 		set_sctp(pb, e);
 	else if (e->protocol == IPPROTO_ICMP && e->family != 6)
 		set_icmp4(pb, e);
-	else if (e->protocol == IPPROTO_ICMPV6 && e->family == 6)
+	else if (e->protocol == IPPROTO_ICMPV6 && e->family != 4)
 		set_icmp6(pb, e);
 	else
 		return;
@@ -282,8 +282,10 @@ static void set_event(struct flow_pb *pb, const struct clite_event *e)
 	}
 }
 
-static void set_place(struct flow_pb *pb, const struct clite_event *e)
+static void set_place(struct flow_pb *pb, const struct clite_flow *f)
 {
+	const struct clite_event *e = f->event;
+
 	if (e->source_file && *e->source_file) {
 		flow__file_info__init(&pb->file);
 		pb->file.name = text(pb, e->source_file);
@@ -293,6 +295,7 @@ static void set_place(struct flow_pb *pb, const struct clite_event *e)
 	if (e->ifindex) {
 		flow__network_interface__init(&pb->interface);
 		pb->interface.index = e->ifindex;
+		pb->interface.name = text(pb, f->interface ?: "");
 		pb->flow.interface = &pb->interface;
 	}
 }
@@ -309,7 +312,7 @@ int flow_to_pb(const struct clite_flow *f, struct flow_pb *pb)
 	set_event(pb, e);
 	set_ip(pb, e);
 	set_l4(pb, e);
-	set_place(pb, e);
+	set_place(pb, f);
 	m->source = set_end(pb, f, true);
 	m->destination = set_end(pb, f, false);
 	m->source_service = set_service(pb, f, true);
@@ -564,6 +567,7 @@ int flow_from_pb(const Flow__Flow *m, struct flow_record *r)
 		.policies = keep_policies(r, m),
 		.node = keep(r, m->node_name),
 		.summary = keep(r, m->summary),
+		.interface = m->interface ? keep(r, m->interface->name) : "",
 		.kind = (uint32_t)m->type,
 	};
 	return r->arena.failed ? -ENOMEM : 0;

@@ -124,7 +124,12 @@ static ssize_t read_answer(nghttp2_session *session, int32_t id, uint8_t *buf, s
 	(void)session;
 	(void)id;
 	(void)data;
-	while (!s->ended && bytes_left(&s->out) < length && (more == MORE_FULL)) {
+	if (s->tired) { /* it had its turn, though it found something */
+		s->tired = false;
+		stream_defer(s, MORE_AGAIN);
+		return NGHTTP2_ERR_DEFERRED;
+	}
+	while (!s->ended && bytes_left(&s->out) < length && more == MORE_FULL) {
 		more = s->more ? s->more(s, length - bytes_left(&s->out)) : MORE_END;
 		s->ended = more == MORE_END;
 	}
@@ -136,8 +141,10 @@ static ssize_t read_answer(nghttp2_session *session, int32_t id, uint8_t *buf, s
 		*flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
 		return send_status(s) ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : (ssize_t)n;
 	}
-	if (n)
+	if (n) {
+		s->tired = more == MORE_AGAIN && !bytes_left(&s->out);
 		return (ssize_t)n;
+	}
 	stream_defer(s, more);
 	return NGHTTP2_ERR_DEFERRED;
 }

@@ -71,6 +71,7 @@ struct stream {
 	bool deferred;	  /* nghttp2 waits for us */
 	bool ended;
 	bool follows; /* deferred until there is news */
+	bool tired;   /* to be deferred next: it looked long for what it sends */
 	enum grpc_code code;
 	char *message; /* of the failure */
 	/* Appends about room bytes to out. NULL: out is all. */

@@ -37,6 +37,7 @@ static void entry_release(struct ring *ring, struct ring_entry *e)
 	names_unref(&ring->names, e->policies);
 	names_unref(&ring->names, e->node);
 	names_unref(&ring->names, e->summary);
+	names_unref(&ring->names, e->interface);
 	names_unref(&ring->names, e->file);
 }
 
@@ -60,15 +61,19 @@ int ring_put(struct ring *ring, const struct clite_flow *f, const char *node)
 		.policies = names_policies(&ring->names, f->policies),
 		.node = names_text(&ring->names, *f->node ? f->node : node),
 		.summary = names_text(&ring->names, f->summary),
+		.interface = names_text(&ring->names, f->interface ?: ""),
 		.file = names_text(&ring->names, file),
 		.kind = f->kind,
 	};
 
-	if (!e.source || !e.destination || !e.policies || !e.node || !e.summary || !e.file) {
+	if (!e.source || !e.destination || !e.policies || !e.node || !e.summary || !e.interface ||
+	    !e.file) {
 		entry_release(ring, &e);
 		return -ENOMEM;
 	}
 	e.event.source_file = e.file->text;
+	e.event.packet = NULL; /* only borrowed */
+	e.event.packet_bytes = 0;
 	*next(ring) = e;
 	ring->head++;
 	return 0;
@@ -94,6 +99,7 @@ struct clite_flow ring_flow(const struct ring_entry *e)
 		.policies = e->policies->policies,
 		.node = e->node->text,
 		.summary = e->summary->text,
+		.interface = e->interface->text,
 		.kind = e->kind,
 	};
 }

@@ -11,7 +11,7 @@ struct ring_entry {
 	struct name *source;	  /* NULL: this is word */
 	union {
 		struct {
-			struct name *destination, *policies, *node, *summary, *file;
+			struct name *destination, *policies, *node, *summary, *interface, *file;
 		};
 		struct {
 			uint64_t lost;

@@ -20,6 +20,8 @@ struct event_names {
 	const char *(*service)(void *data, uint32_t family, const uint8_t addr[16], uint16_t port,
 			       uint32_t protocol);
 	const struct clite_rule_info *(*rule)(void *data, uint32_t cookie);
+	/* name of a device; may be NULL, as may be what it returns */
+	const char *(*interface)(void *data, uint32_t ifindex);
 	const char *node_name;
 };
 

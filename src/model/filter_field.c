@@ -399,7 +399,7 @@ static bool interface_holds(const struct filter_value *v, const struct clite_flo
 	(void)source;
 	if (!f->event->ifindex || (v->number && v->number != f->event->ifindex))
 		return false;
-	return !*v->name; /* flows tell no names of interfaces */
+	return !*v->name || !strcmp(v->name, f->interface ?: "");
 }
 
 /* What no flow has: its text is empty, as Hubble sees it. */
@@ -483,7 +483,7 @@ const struct filter_field filter_fields[] = {
 	TEXTS("destination_port", destination_port, read_port, port_holds),
 	TEXTS("source_ip", source_ip, read_ip, ip_holds, .source = true),
 	TEXTS("destination_ip", destination_ip, read_ip, ip_holds),
-	TEXTS("interface", interface, read_interface, interface_holds),
+	TEXTS("interface", interface, read_interface, interface_holds, .names = true),
 	TEXTS("uuid", uuid, read_text, nothing_holds),
 	TEXTS("trace_id", trace_id, read_text, nothing_holds),
 	VALUES("ip_trace_id", ip_trace_id, FORM_LONG, read_long, NULL),

@@ -109,6 +109,7 @@ int flow_resolve(struct flow_record *r, const struct clite_event *e,
 		 const struct event_names *names)
 {
 	struct event_rules rules = event_rules(e);
+	const char *ifname;
 	size_t n = 0;
 
 	r->text.len = 0;
@@ -127,6 +128,8 @@ int flow_resolve(struct flow_record *r, const struct clite_event *e,
 		.node = names->node_name ?: "",
 		.kind = CLITE_FLOW_L3_L4,
 	};
+	ifname = e->ifindex && names->interface ? names->interface(names->data, e->ifindex) : NULL;
+	keep(r, &r->flow.interface, ifname, ifname ? strlen(ifname) : 0);
 	begin(r, &r->flow.summary);
 	event_summary(e, &r->text);
 	end(r);

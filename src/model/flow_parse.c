@@ -641,6 +641,7 @@ static const struct field file_fields[] = {
 
 static const struct field interface_fields[] = {
 	NUMBER("index", event.ifindex),
+	TEXT("name", flow.interface),
 	{},
 };
 
@@ -695,7 +696,7 @@ static const struct field flow_fields[] = {
 
 static void begin(struct flow_parsed *p)
 {
-	p->flow = (struct clite_flow){ .node = "", .summary = "" };
+	p->flow = (struct clite_flow){ .node = "", .summary = "", .interface = "" };
 	p->event = (struct clite_event){
 		.sz = sizeof(p->event),
 		.trace_reason = TRACE_REASON_UNKNOWN,

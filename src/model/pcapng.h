@@ -11,8 +11,8 @@ struct pcapng_packet {
 	uint32_t interface; /* the n-th of the section */
 	uint64_t time;	    /* ns since 1970 */
 	const uint8_t *data;
-	uint32_t captured; /* bytes of data */
-	uint32_t length;   /* that the packet had */
+	uint32_t captured;  /* bytes of data */
+	uint32_t length;    /* that the packet had */
 	uint32_t direction; /* 0: not known */
 	const char *comment;
 };

@@ -54,19 +54,25 @@ void buf_puts(struct buf *b, const char *s)
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
+	size_t room = b->failed || !b->data ? 0 : b->cap - b->len;
 	va_list ap, again;
 	int n;
 
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	/* mostly there is room */
+	n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, ap);
 	va_end(ap);
 
 	if (n < 0)
 		b->failed = true;
+	else if ((size_t)n < room)
+		b->len += (size_t)n;
 	else if (buf_reserve(b, (size_t)n)) {
 		vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
 		b->len += (size_t)n;
+	} else if (room) {
+		b->data[b->len] = '\0';
 	}
 	va_end(again);
 }
@@ -128,13 +134,28 @@ static void json_char(struct buf *b, const char *s, size_t n, uint32_t c)
 		buf_put(b, s, n);
 }
 
+/* ASCII that stands for itself. */
+static size_t plain_length(const char *s)
+{
+	size_t n = 0;
+
+	while (s[n] >= ' ' && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+		n++;
+	return n;
+}
+
 void buf_json(struct buf *b, const char *s)
 {
-	buf_puts(b, "\"");
-	while (*s) {
+	buf_put(b, "\"", 1);
+	for (;;) {
+		size_t n = plain_length(s);
 		uint32_t c = 0;
-		size_t n = utf8_decode(s, &c);
 
+		buf_put(b, s, n);
+		s += n;
+		if (!*s)
+			break;
+		n = utf8_decode(s, &c);
 		if (n > 0) {
 			json_char(b, s, n, c);
 		} else {
@@ -143,7 +164,7 @@ void buf_json(struct buf *b, const char *s)
 		}
 		s += n;
 	}
-	buf_puts(b, "\"");
+	buf_put(b, "\"", 1);
 }
 
 void buf_clear(struct buf *b)

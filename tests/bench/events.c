@@ -204,7 +204,8 @@ struct bare {
 
 static struct bare bare_begin(void)
 {
-	struct bare b = { .fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "bare", 0, 0, RING_BYTES, NULL) };
+	struct bare b = { .fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "bare", 0, 0, RING_BYTES,
+					       NULL) };
 	struct dp_slot *slot = &control->slot[BARE_SLOT];
 	uint32_t key = BARE_SLOT;
 
@@ -212,8 +213,10 @@ static struct bare bare_begin(void)
 	NEED(b.rb, "cannot make a ring: %m");
 	NEED(bpf_map_update_elem(clite_sys_map_fd(ctx, "rings"), &key, &b.fd, BPF_ANY) == 0,
 	     "cannot place a ring: %m");
-	*slot = (struct dp_slot){ .lease = INT64_MAX, .wake = DP_WAKE_NOT,
-				  .types = 1u << DP_EV_TRACE, .aggregation = DP_AGG_NONE };
+	*slot = (struct dp_slot){ .lease = INT64_MAX,
+				  .wake = DP_WAKE_NOT,
+				  .types = 1u << DP_EV_TRACE,
+				  .aggregation = DP_AGG_NONE };
 	got.n = 0;
 	control->every = control->slots = 1u << BARE_SLOT;
 	return b;

@@ -14,8 +14,8 @@
 
 #define SYN 2
 #define ACK 16
-#define DENY                                                                                  \
-	"{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: p}, "         \
+#define DENY                                                                                 \
+	"{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: p}, "        \
 	"spec: {endpointSelector: {matchLabels: {app: b}}, ingress: [{fromEndpoints: [{}], " \
 	"toPorts: [{ports: [{port: '80'}]}]}]}}"
 
@@ -256,7 +256,8 @@ static const struct {
 	{ "{\"source_ip\":[\"10.0.0.2\"]}", NULL, 0, 0, 0 },
 	{ "{\"protocol\":[\"tcp\"]}", NULL, 0, 0, 0 },
 	{ "{\"ip_version\":[\"IPv6\"]}", NULL, 0, 0, 0 },
-	{ "{\"drop_reason_desc\":[\"POLICY_DENIED\"],\"traffic_direction\":[\"INGRESS\"]}", NULL, 0, 1, 1 },
+	{ "{\"drop_reason_desc\":[\"POLICY_DENIED\"],\"traffic_direction\":[\"INGRESS\"]}", NULL, 0,
+	  1, 1 },
 	{ "{\"traffic_direction\":[\"EGRESS\"]}", NULL, 0, 0, 0 },
 	/* what only the library knows */
 	{ "{\"source_label\":[\"app=a\"]}", NULL, 1, 2, 1 },
@@ -281,7 +282,8 @@ START_TEST(filters_decide)
 	from_a(&open);
 	from_a(&closed);
 	r = look();
-	ck_assert_msg(seen.traces == filtered[_i].traces && seen.verdicts == filtered[_i].verdicts &&
+	ck_assert_msg(seen.traces == filtered[_i].traces &&
+			      seen.verdicts == filtered[_i].verdicts &&
 			      seen.drops == filtered[_i].drops,
 		      "%u traces, %u verdicts, %u drops", seen.traces, seen.verdicts, seen.drops);
 	ck_assert_int_eq(r, (int)seen.n);
@@ -307,6 +309,7 @@ START_TEST(unwanted_events_take_no_room)
 	uint64_t lost;
 
 	ck_assert_int_eq(clite_subscribe(ctx, &o, note, NULL, &sub), 0);
+	settle();
 	for (int i = 0; i < 1000; i++)
 		from_a(&other);
 	ck_assert(!readable(0));

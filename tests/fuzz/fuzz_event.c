@@ -153,6 +153,7 @@ static void check_written(const struct clite_event *e, struct fuzz_names *n)
 		.labels = labels,
 		.service = service,
 		.rule = rule,
+		.interface = endpoint,
 		.node_name = n->text,
 	};
 	_cleanup_buf_ struct buf text = {}, json = {};

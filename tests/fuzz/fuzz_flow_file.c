@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Any bytes as a line of a saved flow, and as a file of lines: refused, skipped, or a
- * flow that can be written, and read again as the same. Link it with
+ * flow that can be written, with a mask or not, and read again. Link it with
  * -fsanitize=fuzzer, or with replay.c. */
 #include <cilium-lite/flow_file.h>
 #include <cilium-lite/version.h>
@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "model/flow.h"
+#include "model/flow_mask.h"
 #include "model/flow_parse.h"
 
 static void check(bool ok, const char *what)
@@ -34,6 +35,27 @@ static void check_again(const struct buf *json)
 	err_clear(&err);
 }
 
+/* What a mask leaves is a flow, too. */
+static void check_masked(const struct clite_flow *f)
+{
+	static const char *const paths[] = { "source.labels", "l4.TCP.flags.SYN",  "Summary",
+					     "destination",   "egress_allowed_by", "time" };
+	_cleanup_buf_ struct buf json = {}, spare = {};
+	struct mask_node *mask = NULL;
+	struct flow_parsed p = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		check(!mask_add(&mask, paths[i], NULL), "a path");
+	flow_json_masked(f, mask, &spare, &json);
+	check(!json.failed, "it cannot be masked");
+	check(flow_parse(&p, json.data, json.len, NULL) == 1, "what is masked is not read");
+	check(!strcmp(p.flow.summary, f->summary) && p.event.time == f->event->time,
+	      "a member is another one");
+	check(!*p.flow.node && !p.event.family, "a member that is masked is there");
+	flow_parsed_clear(&p);
+	mask_free(mask);
+}
+
 static void check_flow(const struct clite_flow *f)
 {
 	_cleanup_buf_ struct buf json = {}, text = {};
@@ -44,6 +66,7 @@ static void check_flow(const struct clite_flow *f)
 	flow_json(f, &json);
 	check(!text.failed && !json.failed, "no memory");
 	check_again(&json);
+	check_masked(f);
 }
 
 static void check_line(const uint8_t *data, size_t size)

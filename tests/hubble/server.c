@@ -6,6 +6,7 @@
  *				instance=NAME aggregation=N ring=BYTES
  *
  *	listen ADDRESS NAME=VALUE...	cert= key= ca= name= announce= mode=
+ *	unlisten ADDRESS
  *	flow NAME=VALUE...		one flow; see set_flow()
  *	flows N TIME			N flows of a nanosecond each, TCP port of the source: N % 65536
  *	status				name=value...
@@ -164,6 +165,7 @@ static int feed(char **w)
 		.policies = policies,
 		.node = text(w, "node"),
 		.summary = text(w, "summary"),
+		.interface = text(w, "interface"),
 		.kind = CLITE_FLOW_L3_L4,
 	};
 	char json[4096];
@@ -278,6 +280,8 @@ static void command(char *line)
 		words[n++] = word;
 	if (!strcmp(words[0], "listen")) {
 		answer(do_listen(words));
+	} else if (!strcmp(words[0], "unlisten")) {
+		answer(clite_hubble_unlisten(hubble, words[1] ? words[1] : ""));
 	} else if (!strcmp(words[0], "flow")) {
 		int r = feed(words);
 

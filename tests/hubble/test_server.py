@@ -402,7 +402,7 @@ class Filters(ServerTestCase):
                spod="web-1", slabels="k8s:app=web", sid=1001, did=2, sep=1, direction=2)
         s.flow(time=2, src="fd00::1", dst="fd00::2", protocol=17, sport=53, dport=5353, sns="kube-system",
                spod="dns", dsvc="db", dsvcns="blue", reply=1, direction=1, type=5, subtype=1,
-               dnames="www.example.com", ifindex=4, node="node-2")
+               dnames="www.example.com", ifindex=4, interface="eth0", node="node-2")
         s.flow(time=3, src="10.0.0.2", dst="10.1.0.1", protocol=1, icmp=8, type=1, subtype=133, drop=133,
                verdict=2, swork="job", skind="Job", scluster="east", reply=2)
         self.check("source_ip", (["10.0.0.1"], [1]), (["10.0.0.0/8"], [1, 3]), (["fd00::/16"], [2]),
@@ -428,7 +428,7 @@ class Filters(ServerTestCase):
         self.check("traffic_direction", ([2], [1]), ([1], [2]))
         self.check("drop_reason_desc", ([133], [3]))
         self.check("source_workload", ([{"name": "job"}], [3]), ([{"name": "job", "kind": "Pod"}], []))
-        self.check("interface", ([{"index": 4}], [2]))
+        self.check("interface", ([{"index": 4}], [2]), ([{"name": "eth0"}], [2]), ([{"name": "eth"}], []))
         self.check("node_name", (["node-2"], [2]), (["node-*"], [1, 2, 3]))
         self.check("source_cluster_name", (["east"], [3]))
 
@@ -514,6 +514,16 @@ class Sockets(ServerTestCase):
             self.assertEqual(self.connect(target).check().status, 1)
             with self.assertRaisesRegex(AssertionError, "in use"):
                 self.start().listen(target)
+
+    def test_unlisten(self):
+        self.assertEqual(self.client.check().status, 1)
+        self.server.command("unlisten", "unix://" + self.path)
+        self.assertFalse(os.path.exists(self.path))
+        self.assertEqual(self.client.check().status, 1)  # who is there stays
+        with self.assertRaisesRegex(AssertionError, "nobody listens"):
+            self.server.command("unlisten", "unix://" + self.path)
+        self.server.listen("unix://" + self.path)
+        self.assertEqual(self.connect(self.address).check().status, 1)
 
     def test_bad_addresses(self):
         for a in ("", "x", "localhost:http", "1.2.3.4:99999", "::1:4244", "unix://relative",
@@ -605,6 +615,46 @@ class Hostile(ServerTestCase):
             pass
         self.assertEqual(self.client.check().status, 1)
         self.assertLess(self.server.rss(), 64 << 20)
+
+    def test_ping(self):
+        s = self.raw(self.PREFACE + self.frame(4, 0, 0) + self.frame(6, 0, 0, b"12345678"))
+        got = b""
+        while self.frame(6, 1, 0, b"12345678") not in got:
+            got += s.recv(4096)
+
+    def test_streams(self):
+        """A connection has a hundred at a time; who comes next waits."""
+        calls = [Following(self.client.get_flows(follow=True)) for _ in range(101)]
+        wait_for(lambda: self.server.status()["streams"] == 100, "100 streams")
+        self.server.flows(1)
+        wait_for(lambda: sum(len(c.got) for c in calls) == 100, "100 flows")
+        next(c for c in calls if c.got).call.cancel()
+        waiting = next(c for c in calls if not c.got)
+        wait_for(lambda: self.server.status()["requests"] == 101, "the last request")
+        self.server.flows(1)
+        waiting.wait(1)
+
+    def test_nobody_reads(self):
+        """Clients that open their windows and never read: little is kept for each."""
+        server = self.start(flows=100000)
+        server.listen(self.path + "2")
+        before = server.rss()
+        settings = self.frame(4, 0, 0, struct.pack(">HI", 4, 2**31 - 1))
+        window = self.frame(8, 0, 0, struct.pack(">I", 2**30))
+        headers = b"\x83\x86\x44\x1b/observer.Observer/GetFlows\x41\x01x\x5f\x10application/grpc"
+        request = self.frame(1, 4, 1, headers) + self.frame(0, 1, 1, b"\0\0\0\0\x02\x18\x01")
+        path, self.path = self.path, self.path + "2"
+        clients = [self.raw(self.PREFACE + settings + window + request) for _ in range(40)]
+        self.path = path
+        wait_for(lambda: server.status()["streams"] == 40, "40 streams")
+        server.flows(300000)
+        self.assertEqual(server.status()["seen"], 300000)
+        status = server.status()
+        self.assertLess(server.rss() - before, status["ring_bytes"] + 40 * (1 << 20))
+        self.assertLess(status["sent"], 40 * 10000)
+        for c in clients:
+            c.close()
+        wait_for(lambda: server.status()["connections"] == 0, "no connections")
 
     def test_unfinished(self):
         """A request that never ends costs its own stream."""

@@ -112,7 +112,7 @@ slow_reader() {
 	local reader
 
 	mkfifo "$tmp/fifo" "$tmp/fifo.go" || return
-	sh -c 'read -r _ <"$1.go"; cat' sh "$tmp/fifo" <"$tmp/fifo" >"$tmp/slow" &
+	sh -c 'read -r _ <"$1"; cat' sh "$tmp/fifo.go" <"$tmp/fifo" >"$tmp/slow" &
 	reader=$!
 	begin fifo || return
 	flood 16000 1400 || return

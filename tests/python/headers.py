@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 INCLUDE = os.path.join(ROOT, "include")
 
 # Headers of libraries beside this one, which this package does not open.
-OTHERS = ("hubble.h",)
+OTHERS = ("hubble.h", "hubble_client.h", "hubble_metrics.h")
 
 SCALARS = {
     "int": ctypes.c_int,

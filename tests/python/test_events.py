@@ -15,7 +15,9 @@ import cilium_lite as cl
 from support import PATIENCE, RootTestCase, wait_for
 
 
-class EventTest(RootTestCase):
+class TrafficTestCase(RootTestCase):
+    """Two workloads that talk."""
+
     def setUp(self):
         super().setUp()
         self.ctx = self.context()
@@ -57,6 +59,8 @@ class EventTest(RootTestCase):
 
         return wait_for(step, what)
 
+
+class EventTest(TrafficTestCase):
     # -- callbacks
 
     def test_callback(self):

@@ -70,7 +70,7 @@ def random_flow(r):
     return cl.ResolvedFlow(
         event=random_event(r), source=random_end(r), destination=random_end(r), policies=(),
         node=r.choice(["", "node-1", "node-2.example.com", "east/node-1"]), summary="",
-        kind=cl.FlowKind.L3_L4)
+        kind=cl.FlowKind.L3_L4, interface=r.choice(["", "eth0", "eth1"]))
 
 
 # ---- the second opinion: what the definitions say, on Hubble's JSON of a flow ---------------
@@ -200,7 +200,8 @@ FIELDS = {
     "tcp_flags": flags_are,
     "protocol": protocol_is,
     "node_name": node_is,
-    "interface": lambda f, v: f.get("interface", {}).get("index") == v["index"],
+    "interface": lambda f, v: "interface" in f and all(
+        f["interface"].get(key, "") == wanted for key, wanted in v.items()),
     "source_port": lambda f, v: port_of(f, "source_port") == v,
     "destination_port": lambda f, v: port_of(f, "destination_port") == v,
     "source_ip": lambda f, v: in_network(f, "source", v),
@@ -240,7 +241,8 @@ VALUES = {
     "protocol": lambda r: r.choice(["tcp", "UDP", "sctp", "icmp", "icmpv4", "icmpv6", "http"]),
     "node_name": lambda r: r.choice(["node-1", "node-*", "*", "east/", "/node-1", "default/*",
                                      "e*/node-1", "*.example.com"]),
-    "interface": lambda r: {"index": r.randrange(1, 4)},
+    "interface": lambda r: r.choice([{"index": 1}, {"index": 2, "name": "eth0"}, {},
+                                     {"name": "eth0"}]),
     "port": lambda r: r.choice(["1", "53", "80", "443", "40000"]),
     "ip": lambda r: r.choice([*ADDRESSES, "10.0.0.0/8", "10.0.1.9/24", "fd00::/8", "0.0.0.0/0"]),
     "service": lambda r: r.choice(["web", "default/", "shop/db", "x", "kube-system/"]),
@@ -392,6 +394,7 @@ class SubscriptionTest(RootTestCase):
         self.assertEqual(flow.source.labels, ("k8s:app=a",))
         self.assertEqual((flow.summary, flow.node, flow.kind),
                          ("UDP", socket.gethostname(), cl.FlowKind.L3_L4))
+        self.assertEqual(flow.interface, socket.if_indextoname(event.ifindex))
         self.assertEqual(flow.text(), event.text())
         self.assertEqual(flow.json(), event.json())
         # It keeps its names; the event has those of now.

@@ -85,7 +85,7 @@ class HeadersTest(unittest.TestCase):
             for name, member in getattr(enums, enumeration).__members__.items():
                 self.assertEqual(member, self.macros[prefix + name], prefix + name)
                 named.add(prefix + name)
-        elsewhere = {m for m in self.macros if re.match(r"CLITE_(VERSION_|OPEN_|DEVICE_|REHEARSE_|TRACE_|FILTER_|SERVICE_|MASQUERADE_|E[A-Z]+$)", m)}
+        elsewhere = {m for m in self.macros if re.match(r"CLITE_(VERSION_|OPEN_|DEVICE_|REHEARSE_|TRACE_|FILTER_|FLOW_LOG_|SERVICE_|MASQUERADE_|E[A-Z]+$)", m)}
         elsewhere |= {"CLITE_ID_FIRST", "CLITE_ID_FIRST_CIDR"}
         self.assertLessEqual(set(self.macros) - named, elsewhere)
 

@@ -36,6 +36,15 @@ wrong() {
 	ends 2 "clited.yaml:$1: $2" --check-config --config "$config"
 }
 
+# The same for one more line of a flow log: wrong_log LINE TEXT
+wrong_log() {
+	wrong 3 "$2" <<YAML
+flow-logs:
+- path: /a
+  $1
+YAML
+}
+
 # The same for one more line of a check: wrong_line LINE TEXT
 wrong_line() {
 	wrong 3 "$2" <<YAML
@@ -70,7 +79,7 @@ manual_renders() {
 # The example in the manual is right.
 manual_example() {
 	sed -n '/^\.EX/,/^\.EE/p' "$manual" | sed '1d;$d' >"$config"
-	ends 0 "2 health checks, 1 service files" --check-config --config "$config"
+	ends 0 "2 health checks, 1 service files, 1 flow logs" --check-config --config "$config"
 }
 
 completes() {
@@ -117,7 +126,7 @@ check "not YAML" wrong 2 "not YAML: " <<<$'health-checks:\n- ]'
 check "no map" wrong 1 "the configuration: a map of keys and values is wanted" <<<"[1]"
 check "two documents" wrong 3 "a second document" <<<$'zone: a\n---\nzone: b'
 check "an unknown key" wrong 2 \
-	"unknown key 'nodes'; there are: health-checks, services, node, zone, node-addresses, hubble, metrics, hubble-metrics" <<<$'zone: a\nnodes: b'
+	"unknown key 'nodes'; there are: health-checks, services, flow-logs, node, zone, node-addresses, hubble, metrics, hubble-metrics" <<<$'zone: a\nnodes: b'
 check "a key twice" wrong 3 "the key 'zone' is there twice" <<<$'zone: a\nnode: a\nzone: b'
 check "no list" wrong 1 "services: a list is wanted" <<<"services: /a"
 check "a list for one value" wrong 1 "zone: a single value is wanted, not a list" <<<"zone: [a]"
@@ -178,11 +187,11 @@ check "hubble: no list" hubble 3 "listen: a list is wanted" ':4244'
 check "hubble: no address" hubble 3 "listen: an address is missing" '[{cert: a, key: b}]'
 check "hubble: a certificate alone" hubble 3 "listen: ':1' has a cert and no key" '[{address: ":1", cert: a}]'
 check "hubble: a CA alone" hubble 3 "listen: ':1' has a client-ca, but neither cert nor key" '[{address: ":1", client-ca: a}]'
-check "hubble: a mode" hubble 3 "mode: '888' is not a mode from 0001 to 0777" '[{address: ":1", mode: 888}]'
+check "hubble: a mode" hubble 3 "mode: '888' is not a mode such as 0640" '[{address: ":1", mode: 888}]'
 check "hubble: an address twice" hubble 3 "listen: ':1' is there twice" '[":1", {address: ":1"}]'
 check "hubble: an unknown key" hubble 3 "unknown key 'port'; there are: address, cert, key" '[{port: 1}]'
 check "hubble: no flows" wrong 1 "flows: '0' is not a number from 1" <<<"hubble: {flows: 0}"
-check "hubble: aggregation" wrong 1 "aggregation: 'low' is neither none nor medium" <<<"hubble: {aggregation: low}"
+check "hubble: aggregation" wrong 1 "aggregation: 'low' is neither medium nor none" <<<"hubble: {aggregation: low}"
 echo "hubble-metrics: [drop]" >"$tmp/hubble.yaml"
 if "$tool" --check-config --config "$tmp/hubble.yaml" >/dev/null 2>&1; then
 	check "hubble-metrics" right "0 health checks" <<<"hubble-metrics: [drop, 'flow:sourceContext=pod|ip', flows-to-world:port]"
@@ -197,4 +206,40 @@ fi
 check "hubble-metrics: no list" wrong 1 "hubble-metrics: a list is wanted" <<<"hubble-metrics: drop"
 check "--metrics" ends 2 "--metrics: ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/PATH, not here" --metrics here
 check "nothing but files" right "0 health checks, 2 service files" <<<'services: [/a, /b]'
+check "a flow log without a path" wrong 2 "a flow log without a path" <<<$'flow-logs:\n- compress: true'
+check "a relative path of a flow log" wrong 2 "path: 'a.log' is neither an absolute path nor stdout" \
+	<<<$'flow-logs:\n- path: a.log'
+check "a flow log twice" wrong 3 "flow-logs: '/a' is there twice" <<<$'flow-logs:\n- path: /a\n- path: /a'
+check "a key of a flow log" wrong_log "maxsize: 1" "unknown key 'maxsize'; there are: path, max-size, max-files"
+for value in 0 10MB 1.5M M -1 9999999999G; do
+	check "max-size: $value" wrong_log "max-size: $value" "max-size: '$value' is not a size such as 4096, 512K, 10M"
+done
+check "max-files" wrong_log "max-files: 0" "max-files: '0' is not a number from 1 to 1000000"
+for value in 9 0000 0444 1777 rw; do
+	check "mode: $value" wrong_log "mode: $value" "mode: '$value' is not a mode such as 0640"
+done
+check "aggregation" wrong_log "aggregation: low" "aggregation: 'low' is neither medium nor none"
+check "a field mask" wrong_log "field-mask: [time, source.pod]" \
+	"field-mask: 'source.pod': 'source' has no such part; there are: ID, identity, cluster_name, namespace"
+check "a filter's field" wrong_log "include-filters: [{pod: [a]}]" "include-filters: "
+check "a filter's value" wrong_log "exclude-filters: [{verdict: [LOST]}]" "exclude-filters: "
+check "a filter that is none" wrong_log "include-filters: [a]" "include-filters: "
+check "a filter in circles" wrong_log "include-filters: [&a {source_pod: *a}]" "include-filters: it is longer than 65536 bytes, or deeper"
+check "flow logs" right "0 health checks, 0 service files, 2 flow logs" <<YAML
+flow-logs:
+- path: /var/log/a.log
+  max-size: 64M
+  max-files: 3
+  mode: "0640"
+  compress: true
+  aggregation: none
+  field-mask: [time, source.pod_name, l4]
+  include-filters:
+  - source_pod: ["default/"]
+    event_type: [{type: 1}]
+  - verdict: [DROPPED]
+    source_label: ["app in (a, b), !old"]
+  exclude-filters: []
+- path: stdout
+YAML
 done_testing

@@ -101,7 +101,15 @@ static const struct clite_rule_info *rule(void *data, uint32_t cookie)
 	return NULL;
 }
 
+/* The devices of this machine: 4 alone. */
+static const char *interface(void *data, uint32_t ifindex)
+{
+	(void)data;
+	return ifindex == 4 ? "lxc\"4" : NULL;
+}
+
 static const struct event_names names = {
+	.interface = interface,
 	.endpoint = endpoint,
 	.labels = labels,
 	.service = service,
@@ -199,7 +207,7 @@ static const struct sample samples[] = {
 	  "\"source\":" CLIENT_JSON ",\"destination\":" SERVER_JSON ",\"Type\":\"L3_L4\","
 	  "\"node_name\":\"node1\",\"event_type\":{\"type\":4},\"traffic_direction\":\"INGRESS\","
 	  "\"trace_observation_point\":\"TO_ENDPOINT\",\"trace_reason\":\"NEW\","
-	  "\"is_reply\":false,\"interface\":{\"index\":4},\"Summary\":\"TCP Flags: SYN\","
+	  "\"is_reply\":false,\"interface\":{\"index\":4,\"name\":\"lxc\\\"4\"},\"Summary\":\"TCP Flags: SYN\","
 	  "\"egress_allowed_by\":" OUT_WEB_JSON
 	  ",\"ingress_allowed_by\":" ALLOW_CLIENT_JSON END_JSON },
 

@@ -198,7 +198,9 @@ static void draw_kinds(struct drawn *d)
 /* Fields that only the library can decide, or not to the end. */
 static void draw_more(struct drawn *d)
 {
-	static const char *const names[] = { "tcp", "udp", "icmp", "icmpv6", "sctp", "vrrp", "http" };
+	static const char *const names[] = {
+		"tcp", "udp", "icmp", "icmpv6", "sctp", "vrrp", "http"
+	};
 	static const char *const pods[] = { "web", "default/", "shop/web" };
 
 	if (draw(2))

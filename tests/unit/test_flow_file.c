@@ -96,6 +96,7 @@ START_TEST(every_field)
 	ck_assert_uint_eq(e->source_identity, 256);
 	ck_assert_uint_eq(e->destination_identity, 257);
 	ck_assert_uint_eq(e->ifindex, 7);
+	ck_assert_str_eq(f->interface, "eth0");
 
 	ck_assert_str_eq(f->source->cluster, "blue");
 	ck_assert_str_eq(f->source->ns, "prod");
@@ -248,8 +249,8 @@ END_TEST
 /* ---- what is no flow ---------------------------------------------------------------- */
 
 static const char *const others[] = {
-	"{\"lost_events\":{\"source\":\"HUBBLE_RING_BUFFER\",\"num_events_lost\":\"5\"},"
-	"\"node_name\":\"n\",\"time\":\"2026-11-23T15:50:41Z\"}",
+	("{\"lost_events\":{\"source\":\"HUBBLE_RING_BUFFER\",\"num_events_lost\":\"5\"},"
+	 "\"node_name\":\"n\",\"time\":\"2026-11-23T15:50:41Z\"}"),
 	"{\"node_status\":{\"state_change\":\"NODE_CONNECTED\",\"node_names\":[\"n\"]}}",
 	"{\"agent_event\":{\"type\":\"POLICY_UPDATED\"},\"node_name\":\"n\"}",
 	"{}",

@@ -527,6 +527,26 @@ START_TEST(opened_anew)
 }
 END_TEST
 
+/* The directory is gone when the file is full; then there is another one. */
+START_TEST(another_directory)
+{
+	struct clite_flow_log *log = open_log(&(struct clite_flow_log_opts){ .max_bytes = 1000 });
+	uint64_t next = 1;
+
+	write_flows(log, 0, 1);
+	ck_assert_int_eq(clite_flow_log_flush(log), 0);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(rmdir(dir), 0);
+	write_flows(log, 1, 1);
+	ck_assert_int_eq(clite_flow_log_flush(log), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(clite_flow_log_error(log), path));
+	ck_assert_int_eq(mkdir(dir, 0700), 0);
+	ck_assert_int_eq(clite_flow_log_flush(log), 0);
+	clite_flow_log_close(log);
+	ck_assert_uint_eq(read_flows(path, &next), 1);
+}
+END_TEST
+
 /* ---- what goes wrong -------------------------------------------------------------------- */
 
 static void limit_files(rlim_t bytes)
@@ -691,6 +711,7 @@ static Suite *suite(void)
 	tcase_add_test(t, leftovers);
 	tcase_add_test(t, a_line_longer_than_a_file);
 	tcase_add_test(t, opened_anew);
+	tcase_add_test(t, another_directory);
 	tcase_add_test(t, no_space);
 	tcase_add_test(t, what_is_no_log);
 	tcase_add_test(t, bad_arguments);

@@ -52,6 +52,7 @@ static struct clite_flow flow_of(const struct clite_event *e, const struct clite
 		.node = "node",
 		.summary = "",
 		.kind = CLITE_FLOW_L3_L4,
+		.interface = "eth0",
 	};
 }
 

@@ -146,22 +146,18 @@ START_TEST(conflicts)
 {
 	struct clite_metric m = gauge("m", 1);
 	const struct clite_metric_label l = { .name = "l", .value = "" };
-	const char *s = "untouched";
 
 	add(&m);
 	m.labels = &l;
 	m.nlabels = 1;
 	m.type = CLITE_METRIC_COUNTER;
-	add(&m);
-	ck_assert_int_eq(clite_metric_page_text(page, &s, NULL), -EINVAL);
-	end();
-	begin();
-	m.help = "Other";
+	ck_assert_int_eq(clite_metric_page_add(&m, page), -EINVAL);
 	m.type = CLITE_METRIC_GAUGE;
+	m.help = "Other";
+	ck_assert_int_eq(clite_metric_page_add(&m, page), -EINVAL);
+	m.help = "Help";
 	add(&m);
-	add_labelled("m", "l", "2");
-	ck_assert_int_eq(clite_metric_page_text(page, &s, NULL), -EINVAL);
-	ck_assert_str_eq(s, "untouched");
+	ck_assert_str_eq(text(), HEAD("m") "m 1\nm{l=\"\"} 1\n");
 }
 END_TEST
 

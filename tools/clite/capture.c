@@ -21,7 +21,7 @@ struct capturing {
 	uint32_t max_files;
 	uint64_t count; /* still to write; 0: no limit */
 	bool limited;
-	struct clite_filters *flags;  /* of the options; NULL: there are none */
+	struct clite_filters *flags;   /* of the options; NULL: there are none */
 	struct clite_filters *filters; /* those in JSON */
 	struct clite_capture *file;
 	uint64_t written;

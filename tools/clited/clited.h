@@ -120,6 +120,14 @@ struct check {
 	bool fail_open;
 };
 
+enum { LEVEL_MEDIUM, LEVEL_NONE, LEVELS }; /* of aggregation */
+
+/* As struct clite_subscribe_opts has it. */
+static inline uint32_t level_aggregation(uint32_t level)
+{
+	return (level == LEVEL_NONE ? CLITE_AGGREGATE_NONE : CLITE_AGGREGATE_MEDIUM) + 1;
+}
+
 /* Where Hubble's API is served, as struct clite_hubble_listen_opts has it. */
 struct hubble_listener {
 	char *address, *cert, *key, *client_ca, *server_name, *announce;
@@ -129,7 +137,19 @@ struct hubble_listener {
 struct hubble_config {
 	struct hubble_listener *listeners;
 	size_t nlisteners;
-	uint32_t flows, aggregation;
+	uint32_t flows, level;
+};
+
+/* A flow log. */
+struct log_config {
+	char *path; /* "-": standard output */
+	uint64_t max_bytes; /* 0: the library's default, as the next three */
+	uint32_t max_files, mode;
+	bool compress;
+	uint32_t level;
+	struct clite_flow_mask *mask;  /* NULL: none */
+	struct clite_filters *filters; /* NULL: none */
+	char *text; /* as it is in the configuration: two that are the same read the same */
 };
 
 struct config {
@@ -137,6 +157,8 @@ struct config {
 	struct check *checks;
 	size_t nchecks;
 	struct strings files;
+	struct log_config *logs;
+	size_t nlogs;
 	char *node, *zone;
 	struct strings node_addresses;
 	char *metrics; /* where they are served; NULL: nowhere */
@@ -157,6 +179,7 @@ struct health;
 struct files;
 struct metrics;
 struct hubble;
+struct flowlogs;
 
 struct clited {
 	struct loop loop;
@@ -166,6 +189,7 @@ struct clited {
 	struct files *files;
 	struct metrics *metrics;
 	struct hubble *hubble;
+	struct flowlogs *flowlogs;
 };
 
 /* What a call on the instance returned, if it is not good: log it, and end if the
@@ -254,6 +278,14 @@ int flow_metrics_new(struct clite_ctx *ctx, const struct strings *names, char *e
 void flow_metrics_free(struct clite_hubble_metrics *metrics); /* NULL is accepted */
 /* Put them on a page; NULL: there are none. */
 int flow_metrics_list(struct clite_hubble_metrics *metrics, struct clite_metric_page *page);
+
+/* ---- flowlog.c ------------------------------------------------------------ */
+
+/* Flow logs: the events of the instance go into files. */
+void flowlogs_start(struct clited *d);
+/* Those that are the same in the next configuration are opened anew, and lose nothing. */
+void flowlogs_reload(struct clited *d, const struct config *next);
+void flowlogs_stop(struct clited *d);
 
 /* ---- system.c ------------------------------------------------------------- */
 

@@ -91,6 +91,7 @@ static bool read_hubble_metrics(struct reader *r, const struct key *key, yaml_no
 static const struct key config_keys[] = {
 	{ "health-checks", read_checks, 0, 0, 0 },
 	{ "services", read_files, 0, 0, 0 },
+	{ "flow-logs", read_logs, 0, 0, 0 },
 	{ "node", read_text, offsetof(struct config, node), 0, 0 },
 	{ "zone", read_text, offsetof(struct config, zone), 0, 0 },
 	{ "node-addresses", read_node_addresses, 0, 0, 0 },
@@ -115,6 +116,9 @@ void config_free(struct config *c)
 		check_clear(&c->checks[i]);
 	free(c->checks);
 	hubble_config_clear(&c->hubble);
+	for (size_t i = 0; i < c->nlogs; i++)
+		log_config_clear(&c->logs[i]);
+	free(c->logs);
 	strings_clear(&c->files);
 	strings_clear(&c->node_addresses);
 	free(c->node);
@@ -140,7 +144,7 @@ static bool read_document(const char *path, yaml_parser_t *parser, yaml_document
 	bool one = true;
 
 	if (!node) {
-		log_error("%s: it is empty: health-checks or services are wanted", path);
+		log_error("%s: it is empty: health-checks, services or flow-logs are wanted", path);
 		return false;
 	}
 	if (!read_map(&r, "the configuration", node, config_keys, c))

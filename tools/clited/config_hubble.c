@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Hubble's API in the configuration. */
-#include <stdio.h>
 #include <string.h>
 
 #include "config_read.h"
@@ -22,22 +21,6 @@ void hubble_config_clear(struct hubble_config *c)
 	for (size_t i = 0; i < c->nlisteners; i++)
 		listener_clear(&c->listeners[i]);
 	free(c->listeners);
-}
-
-/* "0660": octal, as chmod(1) takes it. */
-static bool read_mode(struct reader *r, const struct key *key, yaml_node_t *node, void *into)
-{
-	const char *s = text_of(r, key->name, node);
-	unsigned int mode;
-	int n = 0;
-
-	if (!s)
-		return false;
-	if (sscanf(s, "%4o%n", &mode, &n) != 1 || s[n] || mode & ~0777u || !mode)
-		return wrong(r, node, "%s: '%s' is not a mode from 0001 to 0777, such as 0660",
-			     key->name, s);
-	*(uint32_t *)at(into, key) = mode;
-	return true;
 }
 
 static bool listener_finish(struct reader *r, yaml_node_t *node, const struct hubble_listener *l)
@@ -92,27 +75,12 @@ static bool read_listeners(struct reader *r, const struct key *key, yaml_node_t 
 	return true;
 }
 
-/* As struct clite_subscribe_opts has it. */
-static bool read_aggregation(struct reader *r, const struct key *key, yaml_node_t *node, void *into)
-{
-	const char *s = text_of(r, key->name, node);
-
-	if (!s)
-		return false;
-	if (strcmp(s, "none") != 0 && strcmp(s, "medium") != 0)
-		return wrong(r, node, "%s: '%s' is neither none nor medium", key->name, s);
-	*(uint32_t *)at(into, key) =
-		(*s == 'n' ? CLITE_AGGREGATE_NONE : CLITE_AGGREGATE_MEDIUM) + 1;
-	return true;
-}
-
 bool read_hubble(struct reader *r, const struct key *key, yaml_node_t *node, void *into)
 {
 	static const struct key keys[] = {
 		{ "listen", read_listeners, 0, 0, 0 },
 		{ "flows", read_number, offsetof(struct hubble_config, flows), 1, FLOWS_MAX },
-		{ "aggregation", read_aggregation, offsetof(struct hubble_config, aggregation), 0,
-		  0 },
+		{ "aggregation", read_level, offsetof(struct hubble_config, level), 0, 0 },
 		{ 0 },
 	};
 

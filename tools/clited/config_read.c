@@ -153,6 +153,35 @@ bool read_address(struct reader *r, const struct key *key, yaml_node_t *node, vo
 	return true;
 }
 
+bool read_mode(struct reader *r, const struct key *key, yaml_node_t *node, void *into)
+{
+	const char *s = text_of(r, key->name, node);
+	uint32_t mode;
+
+	if (!s)
+		return false;
+	if (strspn(s, "01234567") != strlen(s) || strlen(s) > 4)
+		mode = 0;
+	else
+		mode = (uint32_t)strtoul(s, NULL, 8);
+	if (!(mode & 0200) || mode > 0777)
+		return wrong(r, node, "%s: '%s' is not a mode such as 0640", key->name, s);
+	*(uint32_t *)at(into, key) = mode;
+	return true;
+}
+
+bool read_level(struct reader *r, const struct key *key, yaml_node_t *node, void *into)
+{
+	const char *s = text_of(r, key->name, node);
+
+	if (!s)
+		return false;
+	if (strcmp(s, "medium") != 0 && strcmp(s, "none") != 0)
+		return wrong(r, node, "%s: '%s' is neither medium nor none", key->name, s);
+	*(uint32_t *)at(into, key) = *s == 'm' ? LEVEL_MEDIUM : LEVEL_NONE;
+	return true;
+}
+
 /* ---- lists, maps --------------------------------------------------------------- */
 
 bool each(struct reader *r, const char *what, yaml_node_t *node,

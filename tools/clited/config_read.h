@@ -37,6 +37,10 @@ bool read_bool(struct reader *r, const struct key *key, yaml_node_t *node, void 
 bool read_duration(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
 bool read_address(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
 
+/* Into an uint32_t: as chmod(1) takes it, such as "0640"; LEVEL_*. */
+bool read_mode(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
+bool read_level(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
+
 /* Call one() for each item of a list. */
 bool each(struct reader *r, const char *what, yaml_node_t *node,
 	  bool (*one)(struct reader *r, const char *what, yaml_node_t *item, void *into),
@@ -52,3 +56,7 @@ void check_clear(struct check *c);
 /* config_hubble.c */
 bool read_hubble(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
 void hubble_config_clear(struct hubble_config *c);
+
+/* config_log.c */
+bool read_logs(struct reader *r, const struct key *key, yaml_node_t *node, void *into);
+void log_config_clear(struct log_config *c);

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Hubble's metrics of the instance's flows, if libcilium-lite-hubble is there. */
-#include <stdio.h>
+/* Hubble's metrics of the instance's flows. */
+#include <cilium-lite/hubble_metrics.h>
 
 #include "clited.h"
-
-#ifdef HAVE_HUBBLE
-#include <cilium-lite/hubble_metrics.h>
 
 int flow_metrics_new(struct clite_ctx *ctx, const struct strings *names, char *errbuf, size_t size,
 		     struct clite_hubble_metrics **ret)
@@ -29,23 +26,3 @@ int flow_metrics_list(struct clite_hubble_metrics *metrics, struct clite_metric_
 {
 	return metrics ? clite_hubble_metrics_list(metrics, clite_metric_page_add, page) : 0;
 }
-#else
-int flow_metrics_new(struct clite_ctx *ctx, const struct strings *names, char *errbuf, size_t size,
-		     struct clite_hubble_metrics **ret)
-{
-	(void)ctx, (void)names, (void)ret;
-	snprintf(errbuf, size, "clited was built without libcilium-lite-hubble");
-	return -CLITE_EUNSUPPORTED;
-}
-
-void flow_metrics_free(struct clite_hubble_metrics *metrics)
-{
-	(void)metrics;
-}
-
-int flow_metrics_list(struct clite_hubble_metrics *metrics, struct clite_metric_page *page)
-{
-	(void)metrics, (void)page;
-	return 0;
-}
-#endif

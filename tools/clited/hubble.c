@@ -88,7 +88,7 @@ static bool server_new(struct hubble *h, const struct config *c)
 		.errbuf = errbuf,
 		.errbuf_size = sizeof(errbuf),
 		.flows = c->hubble.flows,
-		.aggregation = c->hubble.aggregation,
+		.aggregation = level_aggregation(c->hubble.level),
 	};
 	int r = clite_hubble_new(h->d->ctx, &opts, &h->server);
 
@@ -165,7 +165,7 @@ bool hubble_reload(struct clited *d, const struct config *next)
 	}
 	if (!h->address && !c->nlisteners)
 		server_free(h);
-	else if (c->flows != old->flows || c->aggregation != old->aggregation ||
+	else if (c->flows != old->flows || c->level != old->level ||
 		 !same_text(next->node, d->config->node))
 		log_warning("hubble: flows, aggregation and node change with a restart");
 	return true;

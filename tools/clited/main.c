@@ -12,7 +12,7 @@
 #include "clited.h"
 
 #define CONFIG_DEFAULT "/etc/cilium-lite/clited.yaml"
-/* Records of events in a turn; there are none without a subscription. */
+/* Records of events in a turn; there are none without a flow log. */
 #define BUDGET 256
 
 struct options {
@@ -34,8 +34,8 @@ static const char help_text[] =
 	"Usage: clited [OPTION]...\n"
 	"\n"
 	"Check the back ends of an instance's services, quarantine those that do not answer,\n"
-	"keep services as files say, and serve flows to Hubble's clients and metrics to\n"
-	"Prometheus. Runs until SIGTERM; SIGHUP reads the configuration again.\n"
+	"keep services as files say, serve flows to Hubble's clients and metrics to Prometheus,\n"
+	"and log flows. Runs until SIGTERM; SIGHUP reads the configuration again.\n"
 	"\n"
 	"  -i, --instance NAME    the instance (default: CLITE_INSTANCE, else \"default\")\n"
 	"  -c, --config FILE      its configuration (default: " CONFIG_DEFAULT ")\n"
@@ -226,15 +226,15 @@ static void on_instance(struct watch *w, uint32_t events)
 
 static void tell_ready(struct program *p)
 {
-	notify("READY=1\nSTATUS=%zu health checks, %zu service files", p->d.config->nchecks,
-	       p->d.config->files.n);
+	notify("READY=1\nSTATUS=%zu health checks, %zu service files, %zu flow logs",
+	       p->d.config->nchecks, p->d.config->files.n, p->d.config->nlogs);
 }
 
 /* Nobody needs to write a configuration for metrics and flows alone. */
 static struct config *load(const struct options *o)
 {
-	if ((o->metrics || o->hubble) && !strcmp(o->config, CONFIG_DEFAULT) && access(o->config, F_OK) &&
-	    errno == ENOENT)
+	if ((o->metrics || o->hubble) && !strcmp(o->config, CONFIG_DEFAULT) &&
+	    access(o->config, F_OK) && errno == ENOENT)
 		return xcalloc(1, sizeof(struct config));
 	return config_load(o->config);
 }
@@ -274,6 +274,7 @@ static void reload(struct program *p)
 	p->d.config = next;
 	health_sync(&p->d);
 	files_reload(&p->d, next);
+	flowlogs_reload(&p->d, next);
 	config_free(old);
 	tell_ready(p);
 }
@@ -343,7 +344,9 @@ static int run(struct program *p)
 {
 	int code;
 
-	/* First who is quarantined, then what files say. */
+	/* What comes of the rest is in the logs; then who is quarantined, then what files
+	 * say. */
+	flowlogs_start(&p->d);
 	health_start(&p->d);
 	files_start(&p->d);
 	log_info("instance '%s', %s", p->o.instance, p->o.config);
@@ -352,6 +355,7 @@ static int run(struct program *p)
 	notify("STOPPING=1");
 	files_stop(&p->d);
 	health_stop(&p->d);
+	flowlogs_stop(&p->d);
 	return code;
 }
 
@@ -406,8 +410,8 @@ int main(int argc, char **argv)
 	else if (!p.o.check_config)
 		code = start(&p);
 	else
-		printf("%s: right: %zu health checks, %zu service files\n", p.o.config,
-		       p.d.config->nchecks, p.d.config->files.n);
+		printf("%s: right: %zu health checks, %zu service files, %zu flow logs\n",
+		       p.o.config, p.d.config->nchecks, p.d.config->files.n, p.d.config->nlogs);
 	config_free(p.d.config);
 	clite_close(p.d.ctx);
 	return code;

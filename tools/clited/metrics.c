@@ -14,9 +14,10 @@
 #define CONNECTIONS 64
 #define CONNECTIONS_EACH 16 /* of one address */
 #define TIMEOUT 10	    /* seconds without a byte */
-/* Metrics are worked out at most so often: asking in a loop must not keep health checks
- * waiting. */
+/* Asking in a loop must not keep health checks waiting: metrics stay as they are so long,
+ * and so many times as long as it took to work them out. */
 #define AGE 250u /* ms */
+#define AGE_FACTOR 10
 
 #define TYPE "text/plain; version=0.0.4; charset=utf-8"
 
@@ -37,7 +38,7 @@ struct metrics {
 	const char *given;	     /* on the command line: the configuration does not count */
 	struct MHD_Response *answer; /* NULL: none yet */
 	unsigned int status;
-	uint64_t asked; /* when */
+	uint64_t fresh; /* until then */
 };
 
 /* ---- answers --------------------------------------------------------------------- */
@@ -83,8 +84,9 @@ static struct MHD_Response *work_out(struct metrics *m)
 static void refresh(struct metrics *m)
 {
 	static const char failed[] = "The metrics cannot be read: the daemon's log says why.\n";
+	uint64_t began = now_ms(), took;
 
-	if (m->answer && now_ms() - m->asked < AGE)
+	if (m->answer && began < m->fresh)
 		return;
 	if (m->answer)
 		MHD_destroy_response(m->answer);
@@ -92,7 +94,8 @@ static void refresh(struct metrics *m)
 	m->status = m->answer ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
 	if (!m->answer)
 		m->answer = response(failed, strlen(failed), "text/plain");
-	m->asked = now_ms();
+	took = now_ms() - began;
+	m->fresh = now_ms() + (took * AGE_FACTOR > AGE ? took * AGE_FACTOR : AGE);
 }
 
 static enum MHD_Result refuse(struct MHD_Connection *c, unsigned int status, const char *text)

@@ -15,6 +15,7 @@ looked for under the path in CILIUM_LITE_LIBRARY, then where the loader looks.
 from ._errors import (Busy, Deadlock, DocumentError, Error, Exists, Forked, InvalidArgument,
                       LayoutError, NoBpffs, NoDevice, NoSpace, NotFound, NotPermitted, Stale,
                       TooBig, Unsupported)
+from .capture import Capture
 from .cgroup import Cgroup, Cgroups
 from .conntrack import Conntrack, Flow
 from .context import Config, Context, Counter, Feature, Status, instances, probe, version
@@ -25,6 +26,7 @@ from .enums import (Action, Aggregation, Algorithm, BackendState, ConntrackFlags
 from .event import (Event, EventStream, Subscription, drop_reason_name, drop_reason_text,
                     trace_point_text)
 from .flow import Filters, FlowEnd, FlowPolicy, ResolvedFlow
+from .flow_file import FlowLog, FlowLogCounts, FlowMask, FlowReader, FlowReaderCounts
 from .identity import Identities, Identity, Ipcache, IpcacheEntry
 from .masquerade import Masquerade
 from .metric import Metric
@@ -37,11 +39,12 @@ from .trace import Trace, TraceStep
 __version__ = "0.1.0"
 
 __all__ = [
-    "Action", "Aggregation", "Algorithm", "Backend", "BackendState", "Busy", "Cgroup",
+    "Action", "Aggregation", "Algorithm", "Backend", "BackendState", "Busy", "Capture", "Cgroup",
     "Cgroups", "Config", "Conntrack", "ConntrackFlags", "Context", "Counter", "Deadlock",
     "DefaultDeny", "Direction", "DocumentError", "Endpoint", "Endpoints", "Enforcement",
     "Error", "Event", "EventStream", "EventType", "Exists", "Feature", "Filters", "Flow",
-    "FlowEnd", "FlowKind", "FlowPolicy", "Forked", "Identities", "Identity", "InvalidArgument",
+    "FlowEnd", "FlowKind", "FlowLog", "FlowLogCounts", "FlowMask", "FlowPolicy", "FlowReader",
+    "FlowReaderCounts", "Forked", "Identities", "Identity", "InvalidArgument",
     "Ipcache", "IpcacheEntry", "IpcacheSource", "LayoutError", "Limits", "Masquerade", "Metric",
     "MetricType", "Mode", "NoBpffs", "NoDevice", "NoSpace", "NotFound", "NotPermitted",
     "Operator", "Part", "Peer", "PeerKind", "Policies", "Policy", "PolicyEntry", "Port",

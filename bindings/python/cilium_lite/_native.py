@@ -142,6 +142,9 @@ CLITE_VERDICT_FORWARDED = 1
 CLITE_VERDICT_DROPPED = 2
 CLITE_VERDICT_AUDIT = 4
 
+CLITE_FLOW_LOG_COMPRESS = 1
+CLITE_FLOW_LOG_KEEP_ALL = 0xFFFFFFFF
+
 CLITE_AGGREGATE_NONE = 0
 CLITE_AGGREGATE_MEDIUM = 3
 
@@ -151,6 +154,9 @@ CLITE_FLOW_SOCK = 3
 
 CLITE_FILTER_ALLOW = 0
 CLITE_FILTER_DENY = 1
+
+CLITE_FLOW_LOG_COMPRESS = 0x1
+CLITE_FLOW_LOG_KEEP_ALL = 0xffffffff
 
 # ---- handles: a class each, so that one cannot be passed for another ---------------------
 
@@ -172,6 +178,14 @@ class clite_filters(Structure):
 
 
 class clite_flow_reader(Structure):
+    """Opaque."""
+
+
+class clite_flow_mask(Structure):
+    """Opaque."""
+
+
+class clite_flow_log(Structure):
     """Opaque."""
 
 
@@ -670,6 +684,7 @@ class clite_flow(Structure):
         ("summary", c_char_p),
         ("kind", c_uint32),
         ("reserved", c_uint32),
+        ("interface", c_char_p),
     ]
 
 
@@ -754,6 +769,34 @@ class clite_flow_reader_counts(Structure):
         ("flows", c_uint64),
         ("others", c_uint64),
         ("wrong", c_uint64),
+    ]
+
+
+class clite_flow_log_opts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("max_bytes", c_uint64),
+        ("max_files", c_uint32),
+        ("mode", c_uint32),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
+        ("mask", POINTER(clite_flow_mask)),
+        ("filters", POINTER(clite_filters)),
+        ("errbuf", POINTER(c_char)),
+        ("errbuf_size", c_size_t),
+    ]
+
+
+class clite_flow_log_counts(Structure):
+    _fields_ = [
+        ("sz", c_size_t),
+        ("written", c_uint64),
+        ("buffered", c_uint64),
+        ("filtered", c_uint64),
+        ("lost", c_uint64),
+        ("bytes", c_uint64),
+        ("errors", c_uint64),
+        ("rotated", c_uint64),
     ]
 
 
@@ -912,6 +955,8 @@ _page = POINTER(clite_metric_page)
 _filters = POINTER(clite_filters)
 _flow = POINTER(clite_flow)
 _reader = POINTER(clite_flow_reader)
+_mask = POINTER(clite_flow_mask)
+_log = POINTER(clite_flow_log)
 _capture = POINTER(clite_capture)
 _rehearsal = POINTER(clite_rehearsal)
 _parts = POINTER(POINTER(clite_policy_part))
@@ -1028,6 +1073,20 @@ PROTOTYPES: Dict[str, Tuple[Any, ...]] = {
     "clite_flow_reader_counts": (c_int, _reader, POINTER(clite_flow_reader_counts)),
     "clite_flow_reader_error": (c_char_p, _reader),
     "clite_flow_reader_free": (_reader, _reader),
+    # flow_mask.h
+    "clite_flow_mask_new": (c_int, POINTER(c_char_p), POINTER(c_char), c_size_t, POINTER(_mask)),
+    "clite_flow_mask_ref": (_mask, _mask),
+    "clite_flow_mask_unref": (_mask, _mask),
+    "clite_flow_mask_json": (c_int, _mask, _flow, POINTER(c_char), c_size_t),
+    # flow_log.h
+    "clite_flow_log_open": (c_int, c_char_p, POINTER(clite_flow_log_opts), POINTER(_log)),
+    "clite_flow_log_write": (c_int, _log, _flow),
+    "clite_flow_log_lost": (c_int, _log, c_uint64, c_uint64),
+    "clite_flow_log_flush": (c_int, _log),
+    "clite_flow_log_reopen": (c_int, _log),
+    "clite_flow_log_counts": (c_int, _log, POINTER(clite_flow_log_counts)),
+    "clite_flow_log_error": (c_char_p, _log),
+    "clite_flow_log_close": (_log, _log),
     # capture.h
     "clite_capture_open": (c_int, c_char_p, POINTER(clite_capture_opts), POINTER(_capture)),
     "clite_capture_open_fd": (c_int, c_int, POINTER(clite_capture_opts), POINTER(_capture)),

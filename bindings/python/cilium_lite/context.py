@@ -353,28 +353,31 @@ class Context:
 
     def subscribe(self, callback: Callable[[Event], Any], *, types: Types = None,
                   aggregation: Union[Aggregation, int, str, None] = None,
-                  ring_bytes: int = 0, filters: Optional[Filters] = None) -> Subscription:
+                  ring_bytes: int = 0, capture_bytes: int = 0,
+                  filters: Optional[Filters] = None) -> Subscription:
         """Have callback(event) called for each event, from dispatch(). An exception in it
         comes out of dispatch(). It may read from the context, and end the subscription.
 
         types        such as ["drop", "policy_verdict"]; default: all
         aggregation  "medium" (the default) or "none": an event for every packet
         ring_bytes   a power of two and a multiple of the page size; default: 1 MiB
+        capture_bytes  of each packet, that event.packet has at most; default: none
         filters      only events that pass them; default: all. The datapath looks at numbers,
                      so that what it can decide costs nothing here
         """
         subscription = Subscription(self, callback, types=types, aggregation=aggregation,
-                                    ring_bytes=ring_bytes, filters=filters)
+                                    ring_bytes=ring_bytes, capture_bytes=capture_bytes, filters=filters)
         self._kept.add(subscription)
         return subscription
 
     def events(self, *, timeout: Optional[float] = None, types: Types = None,
                aggregation: Union[Aggregation, int, str, None] = None,
-               ring_bytes: int = 0, filters: Optional[Filters] = None) -> EventStream:
+               ring_bytes: int = 0, capture_bytes: int = 0,
+               filters: Optional[Filters] = None) -> EventStream:
         """Events to iterate over, from now on; ends when none came in timeout seconds
         (None: never). The rest as for subscribe()."""
         return EventStream(self, timeout=timeout, types=types, aggregation=aggregation,
-                           ring_bytes=ring_bytes, filters=filters)
+                           ring_bytes=ring_bytes, capture_bytes=capture_bytes, filters=filters)
 
     def fileno(self) -> int:
         """A descriptor for poll, select, or asyncio's add_reader(): readable when dispatch()

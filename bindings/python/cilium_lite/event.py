@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .context import Context
     from .policy import RuleInfo
 
+bytes_ = bytes  # a field of events has that name
 Types = Union[None, EventType, int, str, Iterable[Union[EventType, int, str]]]
 
 
@@ -86,6 +87,7 @@ class Event:
     source_line: int
     packets: int  # of the flow in this direction up to then
     bytes: int
+    packet: bytes_ = dataclasses.field(repr=False)  # its first bytes, if capture_bytes asked for them
     context: Context = dataclasses.field(repr=False)
     _raw: Any = dataclasses.field(repr=False)
 
@@ -145,7 +147,13 @@ class Event:
                         lambda c: _make_flow(c, self), self._pointer())
 
     def _pointer(self) -> Any:
-        return ctypes.cast(ctypes.c_char_p(self._raw), POINTER(_native.clite_event))
+        # A copy whose packet is ours: the ring's is gone.
+        event = ctypes.cast(ctypes.create_string_buffer(self._raw, len(self._raw)),
+                            POINTER(_native.clite_event))
+        if len(self._raw) >= ctypes.sizeof(_native.clite_event):
+            event.contents.packet = ctypes.cast(self.packet or None, POINTER(ctypes.c_uint8))
+            event.contents.packet_bytes = len(self.packet)
+        return event
 
     def text(self) -> str:
         """One line, as "hubble observe" prints it."""
@@ -171,6 +179,8 @@ class Event:
             size = length + 1
 
     def __str__(self) -> str:
+        if self.context is None:  # of a saved flow, which has the names
+            return repr(self)
         try:
             return self.text()
         except Error:  # closed, destroyed, forked: without the names then
@@ -213,6 +223,7 @@ def _make_event(pointer: Any, context: Context) -> Event:
         source_line=c.source_line,
         packets=c.packets,
         bytes=c.bytes,
+        packet=ctypes.string_at(c.packet, c.packet_bytes) if c.packet else b"",
         context=context,
         # Whole, as long as this library makes it: that is what it wants back.
         _raw=ctypes.string_at(pointer, c_size_t.from_address(
@@ -262,7 +273,8 @@ class Subscription:
 
     def __init__(self, context: Context, callback: Callable[[Event], Any], *,
                  types: Types = None, aggregation: Union[Aggregation, int, str, None] = None,
-                 ring_bytes: int = 0, filters: Optional[Filters] = None) -> None:
+                 ring_bytes: int = 0, capture_bytes: int = 0,
+                 filters: Optional[Filters] = None) -> None:
         if not callable(callback):
             raise TypeError("callback must be something to call")
         core, ret, token = context._core, POINTER(_native.clite_subscription)(), next(_tokens)
@@ -272,6 +284,7 @@ class Subscription:
             sz=ctypes.sizeof(_native.clite_subscribe_opts), types=_type_bits(types),
             aggregation=unsigned(level, 32, "aggregation"),
             ring_bytes=unsigned(ring_bytes, 32, "ring_bytes"),
+            capture_bytes=unsigned(capture_bytes, 32, "capture_bytes"),
             filters=filters._pointer if filters is not None else None)
         self._callback = callback
         self.context = context
@@ -333,13 +346,14 @@ class EventStream:
 
     def __init__(self, context: Context, *, timeout: Optional[float] = None, types: Types = None,
                  aggregation: Union[Aggregation, int, str, None] = None,
-                 ring_bytes: int = 0, filters: Optional[Filters] = None) -> None:
+                 ring_bytes: int = 0, capture_bytes: int = 0,
+                 filters: Optional[Filters] = None) -> None:
         self.timeout = timeout
         self.context = context
         self._queue = queue = _Queue(self.QUEUE)
         self._subscription = Subscription(context, queue.put, types=types,
                                           aggregation=aggregation, ring_bytes=ring_bytes,
-                                          filters=filters)
+                                          capture_bytes=capture_bytes, filters=filters)
 
     @property
     def lost(self) -> int:

@@ -63,6 +63,7 @@ class ResolvedFlow:
     node: str  # where it was seen
     summary: str  # "TCP Flags: SYN"
     kind: Union[FlowKind, int]
+    interface: str = ""  # name of the device where it was seen
 
     def text(self) -> str:
         """One line, as "hubble observe" prints it."""
@@ -118,7 +119,7 @@ def _make_flow(c: Any, event: Event) -> ResolvedFlow:
     return ResolvedFlow(event=event, source=_make_end(c.source),
                         destination=_make_end(c.destination), policies=tuple(policies),
                         node=decode(c.node), summary=decode(c.summary),
-                        kind=named(c.kind, FlowKind))
+                        kind=named(c.kind, FlowKind), interface=decode(c.interface))
 
 
 # ---- Python to C --------------------------------------------------------------------------
@@ -160,7 +161,7 @@ def _to_c(flow: ResolvedFlow, arena: Arena) -> Any:
         policies=arena.array(POINTER(_native.clite_flow_policy),
                              [*policies, POINTER(_native.clite_flow_policy)()]),
         node=encode(flow.node, "node"), summary=encode(flow.summary, "summary"),
-        kind=flow.kind)))
+        kind=flow.kind, interface=encode(flow.interface, "interface"))))
 
 
 # ---- filters ------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A program outside the tree with a server of Hubble's API, in C and in C++. */
+#define _POSIX_C_SOURCE 200809L
 #include <cilium-lite/hubble.h>
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static int failed;
 
@@ -12,6 +15,24 @@ static void expect(int ok, const char *what)
 {
 	printf("%s %s\n", ok ? "ok" : "not ok", what);
 	failed |= !ok;
+}
+
+/* In the child of fork(2) it is of no use; the parent goes on. */
+static int in_child(struct clite_hubble *hubble)
+{
+	const struct clite_hubble_status *status;
+	int code = 1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		code = clite_hubble_fd(hubble) == -ECHILD &&
+		       clite_hubble_dispatch(hubble, 0) == -ECHILD &&
+		       clite_hubble_status(hubble, &status) == -ECHILD &&
+		       clite_hubble_listen(hubble, ":0", NULL) == -ECHILD;
+		clite_hubble_free(hubble);
+		_exit(!code);
+	}
+	return pid > 0 && waitpid(pid, &code, 0) == pid && code == 0;
 }
 
 int main(int argc, char **argv)
@@ -43,6 +64,8 @@ int main(int argc, char **argv)
 		       clite_hubble_status(hubble, &status) == 0 &&
 		       strncmp(status->address, "127.0.0.1:", 10) == 0,
 	       "it listens");
+	expect(in_child(hubble) && clite_hubble_dispatch(hubble, 0) == 0,
+	       "a child of fork(2) is refused, and does no harm");
 	expect(clite_hubble_feed(hubble, NULL) == -EINVAL, "nothing is no flow");
 	expect(clite_hubble_free(hubble) == NULL, "it ends");
 	expect(clite_hubble_free(NULL) == NULL, "ending nothing is nothing");
