@@ -571,6 +571,8 @@ server length
 check "a length that cannot be" fails "a message of the server is too large" hubble list nodes
 server nonsense
 check "bytes that are no message" fails "cannot be read" hubble list nodes
+server pings
+check "questions without end" fails "HTTP/2" hubble list nodes
 server compressed
 check "compressed" fails "compressed" hubble list nodes
 server mute
@@ -600,6 +602,9 @@ works() {
 	clite hubble status "$@" | grep -q "Flows/s: 500.00"
 }
 check "TLS" works --tls "${ca[@]}"
+more_than_buffers() {
+	[[ $(clite observe --all "${ca[@]}" | wc -l) -eq 30000 ]]
+}
 check "TLS by the address" works --server "tls://$address" "${ca[@]}"
 check "TLS with a name" works "${ca[@]}" --tls-server-name server.hubble
 check "TLS with another name" fails "hostname mismatch" hubble status "${ca[@]}" \
@@ -616,6 +621,8 @@ check "TLS: a certificate without its key" fails "the key is missing" hubble sta
 	--tls-client-cert-file "$tmp/client.pem"
 check "TLS: another key" fails "key values mismatch" hubble status \
 	--tls-client-cert-file "$tmp/client.pem" --tls-client-key-file "$tmp/server.key"
+server many-tls "$tmp/server.pem" "$tmp/server.key"
+check "TLS: more than buffers hold" more_than_buffers
 server good-mtls "$tmp/server.pem" "$tmp/server.key" "$tmp/ca.pem"
 check "mTLS" works "${ca[@]}" "${own[@]}"
 check "mTLS without a certificate" fails "client's certificate" hubble status "${ca[@]}"
