@@ -443,6 +443,9 @@ check "asked: filters" asked '{"number": "20",
 check "a form with columns asks for those only" grep -q 'mask 2[0-9]$' "$tmp/good.out"
 check "asked: JSON, for everything" asked '{"number": "20"}' -o json
 check "without a mask" grep -q 'mask 0$' "$tmp/request"
+check "asked: a mask" asked '{"number": "20"}' -o json --field-mask time,source.pod_name
+check "with a mask" grep -q 'mask 2$' "$tmp/request"
+check "a mask is for JSON" wrong "--field-mask is for JSON of a server" --field-mask time
 
 check "status" gives hubble status <<TXT
 Healthcheck (via $address): Ok
