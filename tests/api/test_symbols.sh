@@ -36,8 +36,10 @@ agree() {
 	same "$name: no public name begins with cil_ or cl_" /dev/null "$tmp/foreign"
 }
 
-mapfile -t headers < <(ls "$root"/include/cilium-lite/*.h "$root"/include/cilium-lite/sys/*.h |
-	grep -v '/hubble[a-z_]*\.h$')
+headers=()
+for header in "$root"/include/cilium-lite/*.h "$root"/include/cilium-lite/sys/*.h; do
+	[[ $header == */hubble* ]] || headers+=("$header")
+done
 agree libcilium-lite "$BUILD/src/libcilium-lite.so" "$root/src/libcilium-lite.map" "${headers[@]}"
 if [[ -e $BUILD/src/hubble/libcilium-lite-hubble.so ]]; then
 	agree libcilium-lite-hubble "$BUILD/src/hubble/libcilium-lite-hubble.so" \

@@ -3,6 +3,8 @@
 # Sourced by the tests beside it. BUILD is the build directory.
 set -u -o pipefail
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
 if [[ ! -x ${BUILD:?BUILD must name a build directory}/tests/hubble/hubble_server ]]; then
 	echo "the build has no libcilium-lite-hubble"
 	exit 77

@@ -139,12 +139,28 @@ spec:
         def lost():
             return [r.lost_events for r in everything.got if r.HasField("lost_events")]
 
-        wait_for(lost, "word of lost events")
-        word, = lost()
-        self.assertEqual(word.source, 1)
-        self.assertGreater(word.num_events_lost, 0)
-        self.assertEqual(word.num_events_lost, server.status()["lost"])
-        self.assertGreaterEqual(client.nanoseconds(word.last), client.nanoseconds(word.first))
+        # a connection that ends late may lose some more, which are told later
+        wait_for(lambda: server.status()["lost"] == sum(w.num_events_lost for w in lost()) > 0,
+                 "word of all lost events")
+        self.assertLess(len(lost()), 4)
+        for word in lost():
+            self.assertEqual(word.source, 1)
+            self.assertGreater(word.num_events_lost, 0)
+            self.assertGreaterEqual(client.nanoseconds(word.last), client.nanoseconds(word.first))
+
+    def test_readme(self):
+        """The program in README.md does what it says there."""
+        with subprocess.Popen([os.environ["SERVE"], "default", "unix:///run/hubble.sock"]) as program:
+            self.addCleanup(program.kill)
+            wait_for(lambda: os.path.exists("/run/hubble.sock"), "the socket")
+            c = Client("unix:///run/hubble.sock")
+            self.addCleanup(c.close)
+            flows = Following(c.get_flows(follow=True, whitelist=[FILTER(destination_pod=["shop/blue"])]))
+            self.assertEqual(c.check("hubble.server.Observer").status, 1)
+            wait_for(lambda: get("red") and flows.got, "a flow")
+            self.assertEqual(flows.got[0].flow.source.pod_name, "red-1")
+            program.terminate()
+        self.assertEqual(run(os.environ["SERVE"], check=False).stderr, b"usage: INSTANCE ADDRESS\n")
 
     def test_end(self):
         """When the server ends the instance goes on, and its place is free again."""

@@ -186,6 +186,37 @@ changed() {
 	[[ $(read_logs "max(ports())" "$logs/packets.log") -lt $first ]]
 }
 
+# The only log is filtered in the datapath already. Another one comes and goes under traffic:
+# the first gets all that is its own, once, and no ring ever has the rest.
+narrowed() {
+	local first=$next one two n connecting
+
+	one="{path: $logs/one.log, include-filters: [{destination_port: ['81']}, {verdict: [DROPPED]}]}"
+	two="{path: $logs/two.log}"
+	echo "flow-logs: [$one]" >"$config"
+	start_clited
+	rm -f "$tmp/enough"
+	connect_on &
+	connecting=$!
+	for ((n = 0; n < 3; n++)); do
+		echo "flow-logs: [$one, $two]" >"$config"
+		reload && wait_for test -s "$logs/two.log" || return
+		echo "flow-logs: [$one]" >"$config"
+		reload && wait_for grew "$logs/one.log" || return
+		rm "$logs/two.log"
+	done
+	touch "$tmp/enough"
+	wait "$connecting" || return
+	next=$(cat "$tmp/next")
+	stop_clited && complete "$first" "$logs/one.log"
+}
+
+# A file is larger than when it was looked at the first time.
+grew() {
+	[[ -e $tmp/size ]] || stat -c %s "$1" >"$tmp/size"
+	[[ $(stat -c %s "$1") -gt $(cat "$tmp/size") ]] && rm "$tmp/size"
+}
+
 bad_reload() {
 	echo "flow-logs: [{path: $logs/all.log, field-mask: [sauce]}]" >"$config"
 	kill -HUP "$daemon"
@@ -257,6 +288,21 @@ later() {
 	prints "True" read_logs "lost >= 5" "$tmp/later/flows.log" && complete "$first" "$tmp/later/flows.log"
 }
 
+# Killed: what it had not written is lost, what it had is whole, and the next one goes on.
+killed() {
+	local first=$next
+
+	echo "flow-logs: [{path: $logs/killed.log}]" >"$config"
+	start_clited
+	connect 5
+	wait_for complete "$first" "$logs/killed.log" || return
+	kill -KILL "$daemon"
+	wait "$daemon" 2>/dev/null
+	start_clited
+	connect 5
+	stop_clited && complete "$first" "$logs/killed.log"
+}
+
 symbolic_link() {
 	touch "$tmp/victim"
 	ln -s "$tmp/victim" "$logs/link.log"
@@ -310,8 +356,10 @@ check "policy rehearse reads them" rehearsed
 check "SIGHUP under traffic loses nothing" reloaded
 check "a bad configuration is refused" bad_reload
 check "logs that change, go and come" changed
+check "one log, then two, then one again" narrowed
 check "rotation and compression" rotated
 check "a disk that is full" full
 check "a folder that comes later" later
+check "killed" killed
 check "a symbolic link" symbolic_link
 done_testing

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Flow logs: the instance's events, with their names, into the files of the
  * configuration. There is a subscription for each level of aggregation that one of them
- * has. */
+ * has; where it is only one, it has that log's filters, so that the datapath does not even
+ * write what nobody wants. */
 #include <string.h>
 #include <time.h>
 
@@ -16,23 +17,29 @@ struct flowlog {
 	struct clite_flow_log *log; /* NULL: it cannot be opened */
 	char *path, *text;	    /* as configured */
 	uint32_t level;
-	uint64_t missed; /* flows that came while it could not be opened */
-	char *said;	 /* what was wrong, as it was logged; NULL: nothing is */
+	struct clite_filters *filters; /* a reference; NULL: none */
+	uint64_t missed;	       /* flows that came while it could not be opened */
+	char *said;		       /* what was wrong, as it was logged; NULL: nothing is */
 };
 
+/* A subscription. When another one takes its place both are there for a while: an event
+ * is the one's or the other's by its time. */
 struct source {
 	struct flowlogs *logs;
 	uint32_t level;
-	struct clite_subscription *sub; /* NULL: nobody wants it */
-	uint64_t lost;			/* that the logs know of */
-	bool failed;			/* to subscribe, and it was logged */
+	struct clite_filters *filters; /* a reference; NULL: all */
+	struct clite_subscription *sub;
+	uint64_t from, until; /* ns since 1970; until 0: on and on */
+	uint64_t lost;	      /* that the logs know of */
 };
 
 struct flowlogs {
 	struct clited *d;
 	struct flowlog *items;
 	size_t n;
-	struct source sources[LEVELS];
+	struct source *now[LEVELS]; /* NULL: nobody wants it */
+	struct source *before[LEVELS];
+	bool failed[LEVELS]; /* to subscribe, and it was logged */
 	struct timer tick;
 };
 
@@ -118,6 +125,7 @@ static void flowlog_clear(struct flowlog *l)
 	if (c.buffered)
 		log_error("flow log %s: %llu flows could not be written, and are lost", l->path,
 			  (unsigned long long)c.buffered);
+	clite_filters_unref(l->filters);
 	free(l->path);
 	free(l->text);
 	free(l->said);
@@ -132,6 +140,8 @@ static int on_event(const struct clite_event *event, void *userdata)
 	struct source *s = userdata;
 	const struct clite_flow *flow;
 
+	if (event->time < s->from || (s->until && event->time >= s->until))
+		return 0;
 	if (!clited_ok(s->logs->d, clite_flow_resolve(s->logs->d->ctx, event, &flow),
 		       "names of a flow"))
 		return 0;
@@ -152,43 +162,12 @@ static int on_event(const struct clite_event *event, void *userdata)
 	return 0;
 }
 
-static bool is_wanted(const struct flowlogs *f, uint32_t level)
-{
-	for (size_t i = 0; i < f->n; i++) {
-		if (f->items[i].level == level)
-			return true;
-	}
-	return false;
-}
-
-/* Subscribe to what a log wants and to nothing else. */
-static void subscribe(struct flowlogs *f, uint32_t level)
-{
-	struct source *s = &f->sources[level];
-	struct clite_subscribe_opts opts = {
-		.sz = sizeof(opts),
-		.aggregation = level_aggregation(level),
-	};
-	bool wanted = is_wanted(f, level);
-	int r;
-
-	if (!wanted)
-		s->sub = clite_unsubscribe(s->sub);
-	if (!wanted || s->sub)
-		return;
-	s->lost = 0;
-	r = clite_subscribe(f->d->ctx, &opts, on_event, s, &s->sub);
-	if (r < 0 && s->failed) /* it is tried again and again */
-		return;
-	s->failed = !clited_ok(f->d, r, "cannot get events for flow logs");
-}
-
 /* What the ring had no room for is said in the logs, as Hubble does. */
 static void tell_lost(struct source *s)
 {
 	uint64_t lost;
 
-	if (!s->sub || clite_subscription_lost(s->sub, &lost) < 0 || lost == s->lost)
+	if (clite_subscription_lost(s->sub, &lost) < 0 || lost == s->lost)
 		return;
 	log_warning("flow logs: %llu events came too fast, and are lost",
 		    (unsigned long long)(lost - s->lost));
@@ -199,6 +178,79 @@ static void tell_lost(struct source *s)
 			clite_flow_log_lost(l->log, real_ns(), lost - s->lost);
 	}
 	s->lost = lost;
+}
+
+/* What is in its ring already is read, then it goes. */
+static void source_end(struct source **s)
+{
+	if (!*s)
+		return;
+	clite_dispatch((*s)->logs->d->ctx, BUDGET);
+	tell_lost(*s);
+	clite_unsubscribe((*s)->sub);
+	clite_filters_unref((*s)->filters);
+	free(*s);
+	*s = NULL;
+}
+
+static struct source *source_new(struct flowlogs *f, uint32_t level, struct clite_filters *filters)
+{
+	struct source *s = xcalloc(1, sizeof(*s));
+	struct clite_subscribe_opts opts = {
+		.sz = sizeof(opts),
+		.aggregation = level_aggregation(level),
+		.filters = filters,
+	};
+	int r;
+
+	s->logs = f;
+	s->level = level;
+	r = clite_subscribe(f->d->ctx, &opts, on_event, s, &s->sub);
+	if (r >= 0) {
+		s->filters = clite_filters_ref(filters);
+		f->failed[level] = false;
+		return s;
+	}
+	if (!f->failed[level]) /* it is tried again and again */
+		f->failed[level] = !clited_ok(f->d, r, "cannot get events for flow logs");
+	free(s);
+	return NULL;
+}
+
+/* How many logs are of this level, and what the datapath may leave away. */
+static size_t wanted(const struct flowlogs *f, uint32_t level, struct clite_filters **ret)
+{
+	size_t n = 0;
+
+	*ret = NULL;
+	for (size_t i = 0; i < f->n; i++) {
+		if (f->items[i].level != level)
+			continue;
+		*ret = n++ ? NULL : f->items[i].filters;
+	}
+	return n;
+}
+
+/* Subscribe to what the logs want and to nothing else; those that stay lose nothing. */
+static void subscribe(struct flowlogs *f, uint32_t level)
+{
+	struct source **now = &f->now[level], *next;
+	struct clite_filters *filters;
+
+	if (!wanted(f, level, &filters)) {
+		source_end(now);
+		return;
+	}
+	if (*now && (*now)->filters == filters)
+		return;
+	next = source_new(f, level, filters);
+	if (!next)
+		return;
+	source_end(&f->before[level]);
+	if (*now)
+		(*now)->until = next->from = real_ns();
+	f->before[level] = *now;
+	*now = next;
 }
 
 static const struct log_config *config_of(const struct config *c, const char *path)
@@ -215,8 +267,10 @@ static void on_tick(struct timer *t)
 	struct flowlogs *f = container_of(t, struct flowlogs, tick);
 
 	for (uint32_t level = 0; level < LEVELS; level++) {
+		source_end(&f->before[level]);
 		subscribe(f, level);
-		tell_lost(&f->sources[level]);
+		if (f->now[level])
+			tell_lost(f->now[level]);
 	}
 	for (size_t i = 0; i < f->n; i++) {
 		struct flowlog *l = &f->items[i];
@@ -271,6 +325,7 @@ static void use(struct flowlogs *f, const struct config *next)
 		items[i].path = xstrdup(c->path);
 		items[i].text = xstrdup(c->text);
 		items[i].level = c->level;
+		items[i].filters = clite_filters_ref(c->filters);
 		flowlog_open(&items[i], c);
 	}
 	for (size_t i = 0; i < f->n; i++)
@@ -298,8 +353,6 @@ void flowlogs_start(struct clited *d)
 
 	f->d = d;
 	f->tick.fire = on_tick;
-	for (uint32_t level = 0; level < LEVELS; level++)
-		f->sources[level] = (struct source){ .logs = f, .level = level };
 	d->flowlogs = f;
 	flowlogs_reload(d, d->config);
 }
@@ -311,11 +364,9 @@ void flowlogs_stop(struct clited *d)
 	if (!f)
 		return;
 	loop_untimer(&d->loop, &f->tick);
-	if (f->n)
-		clite_dispatch(d->ctx, BUDGET);
 	for (uint32_t level = 0; level < LEVELS; level++) {
-		tell_lost(&f->sources[level]);
-		clite_unsubscribe(f->sources[level].sub);
+		source_end(&f->before[level]);
+		source_end(&f->now[level]);
 	}
 	for (size_t i = 0; i < f->n; i++)
 		flowlog_clear(&f->items[i]);
