@@ -370,6 +370,7 @@ static int read_some(struct clite_hubble_client *c)
 {
 	uint8_t chunk[16384];
 
+	c->more = false;
 	for (int i = 0; i < READS && !wire_is_full(&c->wire); i++) {
 		ssize_t n = wire_read(&c->wire, chunk, sizeof(chunk), &c->failure);
 		int r;
@@ -380,6 +381,7 @@ static int read_some(struct clite_hubble_client *c)
 		if (r < 0)
 			return r;
 	}
+	c->more = true;
 	return 0;
 }
 
@@ -403,9 +405,14 @@ static int check_time(struct clite_hubble_client *c)
 /* What is there to write, and the socket takes. */
 static int write_some(struct clite_hubble_client *c)
 {
-	int r = c->wire.up ? http_send(c) : 0;
+	int more, r;
 
-	return r < 0 || !c->wire.connected ? r : wire_flush(&c->wire, &c->failure);
+	do {
+		more = r = c->wire.up ? http_send(c) : 0;
+		if (r >= 0)
+			r = c->wire.connected ? wire_flush(&c->wire, &c->failure) : 0;
+	} while (!r && more > 0 && !bytes_left(&c->wire.out));
+	return r;
 }
 
 static int advance(struct clite_hubble_client *c)
@@ -449,7 +456,7 @@ static void watch_time(struct clite_hubble_client *c)
 		if (!call->over && call->deadline && call->deadline < due)
 			due = call->deadline;
 	}
-	if (call_with_news(c) || (!c->error && wire_has_more(&c->wire)))
+	if (call_with_news(c) || (c->more && !c->error))
 		due = 1;
 	if (due != UINT64_MAX) {
 		at.it_value.tv_sec = (time_t)(due / NS);

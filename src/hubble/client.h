@@ -51,8 +51,6 @@ int wire_flush(struct wire *w, struct failure *f);
 bool wire_wants_write(const struct wire *w);
 /* The server does not read what its bytes make us answer: do not read them. */
 bool wire_is_full(const struct wire *w);
-/* There is more to read, though the socket may not tell. */
-bool wire_has_more(const struct wire *w);
 void wire_close(struct wire *w);
 
 /* ---- TLS (client_tls.c) -------------------------------------------------------------- */
@@ -106,6 +104,7 @@ struct clite_hubble_client {
 	struct wire wire;
 	nghttp2_session *http;
 	bool spoken; /* the server speaks HTTP/2 */
+	bool more;   /* not all that came was read; it may be OpenSSL that has it */
 	struct clite_hubble_call *calls;
 	bool dispatching;
 	int error; /* the connection is over */
@@ -124,7 +123,7 @@ void client_break(struct clite_hubble_client *c, int err);
 int http_init(struct clite_hubble_client *c);
 /* 0 or a negative errno with the client's failure set. */
 int http_receive(struct clite_hubble_client *c, const void *data, size_t len);
-/* Give the wire what there is to send. */
+/* Give the wire what there is to send. 1: there may be more when that is sent. */
 int http_send(struct clite_hubble_client *c);
 int http_call(struct clite_hubble_call *call);
 void http_reset(struct clite_hubble_call *call, uint32_t code);

@@ -262,12 +262,6 @@ bool wire_is_full(const struct wire *w)
 	return bytes_left(&w->out) >= OUT_FULL;
 }
 
-bool wire_has_more(const struct wire *w)
-{
-	return w->up && w->tls && !wire_is_full(w) &&
-	       (SSL_pending(w->ssl) || BIO_ctrl_pending(SSL_get_rbio(w->ssl)));
-}
-
 void wire_close(struct wire *w)
 {
 	if (w->fd >= 0)
