@@ -389,7 +389,7 @@ START_TEST(many_answers_by_tls)
 {
 	struct clite_hubble_client_opts secure = { .sz = sizeof(secure),
 						   .tls = CLITE_HUBBLE_TLS_INSECURE };
-	char command[256], cert[96], key[96];
+	char command[512], cert[96], key[96];
 	struct clite_hubble_listen_opts opts = { .sz = sizeof(opts), .cert = cert, .key = key };
 	struct clite_hubble_call *calls[60];
 	struct told told[60];
