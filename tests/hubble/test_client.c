@@ -552,6 +552,37 @@ START_TEST(after_fork)
 }
 END_TEST
 
+/* A child frees what it inherited, with a stream open: the parent's goes on. */
+START_TEST(free_after_fork)
+{
+	struct clite_hubble_request request = { .sz = sizeof(request), .number = 2, .follow = 1 };
+	struct clite_hubble_call *call;
+	struct told told;
+	int status;
+	pid_t pid;
+
+	feed(1000, 1, CLITE_VERDICT_FORWARDED);
+	feed(1001, 2, CLITE_VERDICT_FORWARDED);
+	call = ask(CLITE_HUBBLE_CALL_FLOWS, &request, &told);
+	run_until(&told, two_flows, 0);
+	pid = fork();
+	if (!pid) {
+		client = clite_hubble_client_free(client);
+		clite_hubble_call_end(call);
+		server = clite_hubble_free(server);
+		_exit(access(address + strlen("unix://"), F_OK) == 0 ? 0 : 1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status) && !WEXITSTATUS(status));
+	told.flows = 0;
+	feed(1002, 3, CLITE_VERDICT_FORWARDED);
+	feed(1003, 4, CLITE_VERDICT_FORWARDED);
+	run_until(&told, two_flows, 0);
+	ck_assert_uint_eq(told.ports[1], 4);
+	clite_hubble_call_end(call);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("hubble client");
@@ -576,6 +607,7 @@ int main(void)
 	tcase_add_test(tc, wrong_arguments);
 	tcase_add_test(tc, nobody_listens);
 	tcase_add_test(tc, after_fork);
+	tcase_add_test(tc, free_after_fork);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
