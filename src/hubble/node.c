@@ -137,8 +137,10 @@ const char *hub_announced(struct clite_hubble *h, const struct listener **ret)
 	*ret = best;
 	if (!best)
 		return "";
-	if (!best->announce && best->wildcard)
+	if (best->wildcard && (!best->announce || !*best->announce)) { /* it may get one later */
+		free(best->announce);
 		best->announce = real_address(best->address);
+	}
 	return best->announce ?: best->address;
 }
 

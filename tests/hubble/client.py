@@ -47,9 +47,9 @@ def wait_for(condition, what, patience=PATIENCE):
 class Server:
     """A server in a process of its own."""
 
-    def __init__(self, **options):
+    def __init__(self, wrapper=(), **options):
         self.process = subprocess.Popen(
-            [os.path.join(BUILD, "tests", "hubble", "hubble_server")]
+            [*wrapper, os.path.join(BUILD, "tests", "hubble", "hubble_server")]
             + [f"{k}={v}" for k, v in options.items()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.answer()

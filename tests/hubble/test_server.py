@@ -134,6 +134,20 @@ class Methods(ServerTestCase):
         self.server.listen("127.0.0.1:0", announce="10.9.9.9:4244")
         self.assertEqual(next(self.client.notify()).address, "10.9.9.9:4244")
 
+    @unittest.skipIf(os.getuid(), "needs root")
+    def test_address_that_comes_later(self):
+        """A server may be there before the host has an address."""
+        server = self.start(wrapper=("unshare", "-n"))
+        self.connect(server.listen(self.path + "2")).check()
+        server.listen(":0")
+        c = self.connect("unix://" + self.path + "2")
+        self.assertEqual(next(c.notify()).address, "")
+        for command in ("link add v0 type veth peer name v1", "addr add 10.9.8.7/24 dev v0",
+                        "link set v0 up"):
+            subprocess.run(["nsenter", "-t", str(server.process.pid), "-n", "ip", *command.split()],
+                           check=True)
+        self.assertRegex(next(c.notify()).address, r"^10\.9\.8\.7:\d+$")
+
     def test_debug_events(self):
         self.assertEqual(list(self.client.get_debug_events(number=20)), [])
         follow = self.client.get_debug_events(follow=True)
