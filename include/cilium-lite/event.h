@@ -3,7 +3,8 @@
  * Flow events: what the datapath did to which packet, and why.
  *
  * Each subscription has a ring of its own: subscribers, also in other processes,
- * do not take events from each other, and a slow one loses only its own.
+ * do not take events from each other, and a slow one loses only its own. One that does not
+ * call clite_dispatch() for 10 s gets nothing, and nothing is counted as lost, until it does.
  *
  * Thread class of this group: strict, unless a function says safe.
  */

@@ -184,7 +184,8 @@ int clite_subscribe(struct clite_ctx *ctx, const struct clite_subscribe_opts *op
 	}
 	if (!r && epoll_ctl(ctx->epoll_fd, EPOLL_CTL_ADD, ring_fd(s->ring), &ev) < 0)
 		r = err_set(&ctx->err, errno, "cannot wait for the ring: %s", strerror(errno));
-	if (!r)
+	/* one that runs is left alone: it would never ring for who subscribes often */
+	if (!r && !ctx->subs)
 		r = timer_set(ctx, true);
 	if (r) {
 		ring_close(s->ring);
@@ -302,8 +303,11 @@ static void reap(struct clite_ctx *ctx)
 	clite_ref(ctx);
 	for (; s; s = next) {
 		next = s->next;
-		if (s->dead)
-			subscription_free(s);
+		if (!s->dead)
+			continue;
+		subscription_free(s);
+		/* its destroy may have ended others, too */
+		next = ctx->subs;
 	}
 	clite_close(ctx);
 }

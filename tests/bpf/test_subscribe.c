@@ -171,6 +171,81 @@ START_TEST(two_of_them)
 }
 END_TEST
 
+static uint32_t subscribers(void)
+{
+	const struct clite_status *s;
+
+	ck_assert_int_eq(clite_status(ctx, &s), 0);
+	return s->subscribers;
+}
+
+static int count(const struct clite_event *e, void *userdata)
+{
+	(void)e;
+	(*(unsigned int *)userdata)++;
+	return 0;
+}
+
+/* Who was away for so long that another has his place goes on in one of his own, and
+ * neither takes the other's away, asleep or at the end. */
+START_TEST(late_for_the_lease)
+{
+	struct clite_subscribe_opts o = { .sz = sizeof(o), .aggregation = CLITE_AGGREGATE_NONE + 1 };
+	struct clite_subscription *late, *next;
+	unsigned int nlate = 0, nnext = 0;
+	struct packet p = udp(A4, B4, 80, 0);
+
+	ck_assert_int_eq(clite_subscribe(ctx, &o, count, &nlate, &late), 0);
+	settle();
+	for (int i = 0; i < 300 && subscribers(); i++)
+		usleep(100000);
+	ck_assert_uint_eq(subscribers(), 0);
+	ck_assert_int_eq(clite_subscribe(ctx, &o, count, &nnext, &next), 0);
+	for (int i = 0; i < 10 && subscribers() != 2; i++) {
+		ck_assert(readable(10000));
+		ck_assert_int_ge(clite_dispatch(ctx, 0), 0);
+	}
+	ck_assert_uint_eq(subscribers(), 2);
+	settle();
+	for (unsigned int i = 1; i <= 10; i++) {
+		from_a(&p);
+		ck_assert(readable(1000));
+		ck_assert_int_ge(clite_dispatch(ctx, 0), 0);
+		ck_assert_uint_eq(nlate, i);
+		ck_assert_uint_eq(nnext, i);
+		settle();
+	}
+	clite_unsubscribe(late);
+	ck_assert_uint_eq(subscribers(), 1);
+	from_a(&p);
+	ck_assert(readable(1000));
+	ck_assert_int_ge(clite_dispatch(ctx, 0), 0);
+	ck_assert_uint_eq(nnext, 11);
+	clite_unsubscribe(next);
+	ck_assert_uint_eq(subscribers(), 0);
+}
+END_TEST
+
+/* Others that come and go do not keep one from renewing its lease. */
+START_TEST(lease_among_others)
+{
+	struct clite_subscribe_opts o = { .sz = sizeof(o) };
+	struct clite_subscription *stays, *guest;
+	unsigned int n = 0;
+
+	ck_assert_int_eq(clite_subscribe(ctx, &o, count, &n, &stays), 0);
+	/* for longer than a lease is */
+	for (int i = 0; i < 60; i++) {
+		ck_assert_int_eq(clite_subscribe(ctx, &o, count, &n, &guest), 0);
+		usleep(200000);
+		ck_assert_int_ge(clite_dispatch(ctx, 0), 0);
+		clite_unsubscribe(guest);
+		ck_assert_uint_eq(subscribers(), 1);
+	}
+	clite_unsubscribe(stays);
+}
+END_TEST
+
 /* ---- bytes ------------------------------------------------------------------------------ */
 
 static void is_packet(const struct packet *p, uint32_t bytes)
@@ -344,6 +419,9 @@ int main(void)
 	tcase_add_test(t, nothing_wakes_who_waits);
 	tcase_add_test(t, budget);
 	tcase_add_test(t, two_of_them);
+	tcase_add_test(t, late_for_the_lease);
+	tcase_add_test(t, lease_among_others);
+	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, bytes_of_packets, 0, 2);
 	tcase_add_test(t, bytes_are_asked_for);
 	tcase_add_loop_test(t, filters_decide, 0, (int)(sizeof(filtered) / sizeof(*filtered)));
