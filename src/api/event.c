@@ -312,6 +312,20 @@ static void reap(struct clite_ctx *ctx)
 	clite_close(ctx);
 }
 
+/* Whose turn did not come is asked first the next time. */
+static void ask_first(struct clite_ctx *ctx, struct clite_subscription *first)
+{
+	struct clite_subscription **last = &first->next, **before = &ctx->subs;
+
+	while (*before != first)
+		before = &(*before)->next;
+	*before = NULL;
+	while (*last)
+		last = &(*last)->next;
+	*last = ctx->subs;
+	ctx->subs = first;
+}
+
 /* One ring's turn: returns records taken, or the callback's negative value. */
 static int take_turn(struct clite_subscription *s, uint32_t budget, uint64_t boot_to_real)
 {
@@ -353,6 +367,8 @@ int clite_dispatch(struct clite_ctx *ctx, uint32_t budget)
 		taken += s->taken;
 	}
 	ctx->dispatching = false;
+	if (s)
+		ask_first(ctx, s);
 	for (s = ctx->subs; s; s = s->next)
 		if (s->ring && !s->dead)
 			wait_next(s);

@@ -190,7 +190,8 @@ static int count(const struct clite_event *e, void *userdata)
  * neither takes the other's away, asleep or at the end. */
 START_TEST(late_for_the_lease)
 {
-	struct clite_subscribe_opts o = { .sz = sizeof(o), .aggregation = CLITE_AGGREGATE_NONE + 1 };
+	struct clite_subscribe_opts o = { .sz = sizeof(o),
+					  .aggregation = CLITE_AGGREGATE_NONE + 1 };
 	struct clite_subscription *late, *next;
 	unsigned int nlate = 0, nnext = 0;
 	struct packet p = udp(A4, B4, 80, 0);
@@ -243,6 +244,66 @@ START_TEST(lease_among_others)
 		ck_assert_uint_eq(subscribers(), 1);
 	}
 	clite_unsubscribe(stays);
+}
+END_TEST
+
+/* One that always has something does not keep the others from their turn. */
+START_TEST(turns)
+{
+	struct clite_subscribe_opts o = { .sz = sizeof(o),
+					  .aggregation = CLITE_AGGREGATE_NONE + 1 };
+	struct packet p = udp(A4, B4, 80, 0);
+	struct clite_subscription *sub[3];
+	unsigned int n[3] = {};
+
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(clite_subscribe(ctx, &o, count, &n[i], &sub[i]), 0);
+	for (int i = 0; i < 50; i++)
+		from_a(&p);
+	for (int i = 0; i < 30; i++)
+		ck_assert_int_eq(clite_dispatch(ctx, 2), 2);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(n[i], 20);
+		clite_unsubscribe(sub[i]);
+	}
+}
+END_TEST
+
+static struct clite_subscription *pair[2];
+
+static int end_first(const struct clite_event *e, void *userdata)
+{
+	(void)e;
+	(*(unsigned int *)userdata)++;
+	pair[0] = clite_unsubscribe(pair[0]);
+	return 0;
+}
+
+static void end_second(void *userdata)
+{
+	(void)userdata;
+	pair[1] = clite_unsubscribe(pair[1]);
+}
+
+/* A destroy ends another one, which is the next in the list, and that one the last. */
+START_TEST(destroy_ends_another)
+{
+	struct clite_subscribe_opts o = { .sz = sizeof(o),
+					  .aggregation = CLITE_AGGREGATE_NONE + 1 };
+	struct packet p = udp(A4, B4, 80, 0);
+	unsigned int n = 0, others = 0;
+
+	ck_assert_int_eq(clite_subscribe(ctx, &o, count, &others, &pair[1]), 0);
+	o.destroy = end_second;
+	ck_assert_int_eq(clite_subscribe(ctx, &o, end_first, &n, &pair[0]), 0);
+	for (int i = 0; i < 3; i++)
+		from_a(&p);
+	ck_assert_int_eq(clite_dispatch(ctx, 0), 4);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_uint_eq(others, 3);
+	ck_assert_ptr_null(pair[0]);
+	ck_assert_ptr_null(pair[1]);
+	ck_assert_uint_eq(subscribers(), 0);
 }
 END_TEST
 
@@ -421,6 +482,8 @@ int main(void)
 	tcase_add_test(t, two_of_them);
 	tcase_add_test(t, late_for_the_lease);
 	tcase_add_test(t, lease_among_others);
+	tcase_add_test(t, turns);
+	tcase_add_test(t, destroy_ends_another);
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, bytes_of_packets, 0, 2);
 	tcase_add_test(t, bytes_are_asked_for);
