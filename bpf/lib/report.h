@@ -157,6 +157,8 @@ __noinline int event_trace(struct __sk_buff *skb, struct scratch *s, struct dp_f
 	}
 	if (f->flags & DP_FLOW_NAT && reason != 3)
 		event_translated(rec, &s->p, f);
+	else if (f->flags & DP_FLOW_SNAT && f->flags & DP_FLOW_REPLY)
+		rec->daddr = f->nat_daddr; /* an error for the endpoint */
 	event_send(skb, rec, aggregated);
 	return 0;
 }

@@ -283,11 +283,26 @@ START_TEST(masqueraded_ping)
 }
 END_TEST
 
+static struct packet icmp(const char *from, const char *to, uint8_t type,
+			  const struct packet *about)
+{
+	bool v6 = strchr(from, ':');
+	struct packet p;
+
+	packet_eth(&p, host_a, v6 ? 0x86dd : 0x0800);
+	packet_ip(&p, from, to, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+	packet_icmp(&p, type, v6 ? 4 : 3, 0);
+	packet_data(&p, about->data + about->l3, about->len - about->l3);
+	packet_finish(&p);
+	return p;
+}
+
 static void masked(const struct names *n, struct heard *h, const char *to, uint16_t port)
 {
 	struct packet p = tcp(n->a, to, 40000, port, SYN);
 	uint8_t a[16] = {}, world[16] = {}, vip[16] = {};
 	int family = strchr(n->a, ':') ? AF_INET6 : AF_INET;
+	const struct clite_event *e;
 
 	inet_pton(family, n->a, a);
 	inet_pton(family, n->world, world);
@@ -296,11 +311,19 @@ static void masked(const struct names *n, struct heard *h, const char *to, uint1
 	ck_assert_int_eq(from_a(&p), ACT_REDIRECT);
 	p = tcp(n->world, n->uplink, 443, 40000, SYN | ACK);
 	ck_assert_int_eq(from_world(&p), ACT_REDIRECT);
+	/* and an error about the request, from where it went */
+	p = tcp(n->uplink, n->world, 40000, 443, SYN);
+	p = icmp(n->world, n->uplink, n->error, &p);
+	ck_assert_int_eq(from_world(&p), ACT_REDIRECT);
 	listen_to(h);
-	ck_assert_uint_ge(h->n, 2);
+	ck_assert_uint_ge(h->n, 3);
+	e = &h->events[--h->n];
+	ck_assert_uint_eq(e->trace_reason, 3);
+	ck_assert_uint_eq(e->icmp_type, n->error);
+	ck_assert_mem_eq(e->destination, a, 16);
+	ck_assert_uint_eq(e->destination_endpoint, ep_a);
 	for (size_t i = 0; i < h->n; i++) {
-		const struct clite_event *e = &h->events[i];
-
+		e = &h->events[i];
 		ck_assert_uint_eq(e->verdict, CLITE_VERDICT_FORWARDED);
 		ck_assert_mem_eq(e->is_reply ? e->destination : e->source, a, 16);
 		ck_assert_uint_eq(e->is_reply ? e->destination_port : e->source_port, 40000);
@@ -342,20 +365,6 @@ static struct packet raw(const char *from, const char *to, uint8_t proto)
 	packet_eth(&p, host_a, strchr(from, ':') ? 0x86dd : 0x0800);
 	packet_ip(&p, from, to, proto);
 	packet_data(&p, "\x11\0\0\0\0\0\0\0", 8);
-	packet_finish(&p);
-	return p;
-}
-
-static struct packet icmp(const char *from, const char *to, uint8_t type,
-			  const struct packet *about)
-{
-	bool v6 = strchr(from, ':');
-	struct packet p;
-
-	packet_eth(&p, host_a, v6 ? 0x86dd : 0x0800);
-	packet_ip(&p, from, to, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
-	packet_icmp(&p, type, v6 ? 4 : 3, 0);
-	packet_data(&p, about->data + about->l3, about->len - about->l3);
 	packet_finish(&p);
 	return p;
 }
