@@ -207,6 +207,16 @@ test_noyaml() {
 	run_test text "noyaml: api/test_links.sh" 60 env BUILD="$build/noyaml" tests/api/test_links.sh
 }
 
+test_nohubble() {
+	local tool
+
+	compile nohubble -Dhubble=disabled -Dpython=false || return
+	for tool in clite clited; do
+		run_test text "nohubble: tools/test_$tool.sh" 300 \
+			env BUILD="$build/nohubble" "tests/tools/test_$tool.sh"
+	done
+}
+
 headline "what is needed"
 if ! deps_install build test; then
 	failed_setup=1
@@ -221,4 +231,5 @@ if [[ -z $quick ]]; then
 	test_sanitized
 	test_clang14
 	test_noyaml
+	test_nohubble
 fi

@@ -46,6 +46,7 @@ if [[ $EUID -ne 0 ]]; then
 fi
 
 clite=$build/tools/clite/clite
+clited=$build/tools/clited/clited
 prefix="clite-demo"
 workloads=(client other web1 web2)
 declare -A ipv4=([client]=10.77.0.1 [other]=10.77.0.2 [web1]=10.77.0.11 [web2]=10.77.0.12)
@@ -230,18 +231,45 @@ serve() {
 }
 
 start_monitor() {
+	local before
+
+	before=$(subscribers)
 	: >"$tmp/flows"
 	in_ns host "$clite" -i demo --bpffs "$tmp/bpf" monitor \
 		> >(tee -a "$tmp/flows" | sed -u 's/^/    | /') 2>"$tmp/monitor.log" &
-	wait_for 5 subscribed || fail "no monitor: $(cat "$tmp/monitor.log")"
+	wait_for 5 more_subscribers "$before" || fail "no monitor: $(cat "$tmp/monitor.log")"
 	echo started >"$tmp/monitor.started"
 }
 
-subscribed() {
-	c status -o json | grep -q '"subscribers": *1'
+subscribers() {
+	c status -o json | sed -n 's/.*"subscribers": *\([0-9]*\).*/\1/p'
 }
 
-write_policies() {
+more_subscribers() {
+	[[ $(subscribers) -gt $1 ]]
+}
+
+# The daemon keeps flows for clients of Hubble's API, and counts them for Prometheus.
+start_daemon() {
+	in_ns host "$clited" -i demo --bpffs "$tmp/bpf" --config "$tmp/clited.yaml" \
+		2>"$tmp/clited.log" &
+	wait_for 5 test -S "$tmp/hubble.sock" || fail "no daemon: $(cat "$tmp/clited.log")"
+}
+
+metrics() {
+	settle
+	printf '$ curl http://127.0.0.1:9962/metrics | grep -E "%s"\n' "$1"
+	in_ns host curl --silent --show-error --max-time 5 http://127.0.0.1:9962/metrics |
+		grep -E "$1" || fail "no metrics"
+}
+
+write_files() {
+	cat >"$tmp/clited.yaml" <<YAML
+node: demo
+hubble: {listen: [unix://$tmp/hubble.sock]}
+metrics: "127.0.0.1:9962"
+hubble-metrics: [drop, policy]
+YAML
 	cat >"$tmp/web.yaml" <<'YAML'
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
@@ -351,7 +379,7 @@ tmp=$(mktemp -d -t "$prefix.XXXXXX")
 mkdir "$tmp/bpf"
 mount -t bpf bpf "$tmp/bpf" || fail "cannot mount the bpf file system on $tmp/bpf"
 cd "$tmp" || exit 1
-write_policies
+write_files
 started=$SECONDS
 
 title "A host with four workloads, each in a network namespace"
@@ -371,6 +399,10 @@ for name in "${workloads[@]}"; do
 		--name "demo/$name" -l "k8s:${label[$name]}"
 done
 show endpoint list
+
+title "A daemon that serves Hubble's API and metrics"
+cat clited.yaml
+start_daemon
 
 title "The flows, live, from here on: lines with a bar"
 start_monitor
@@ -395,6 +427,11 @@ spread "http://[$service6]/"
 
 title "The policy changes while a transfer runs"
 transfer
+
+title "What Hubble's clients see: no monitor was needed for it"
+show hubble status --server "unix://$tmp/hubble.sock"
+show observe --server "unix://$tmp/hubble.sock" --verdict DROPPED --last 3
+metrics '^(cilium_(drop|forward)_count_total|hubble_drop_total)'
 
 title "What is there now"
 show status

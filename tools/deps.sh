@@ -59,7 +59,11 @@ deps_have() {
 	command\ *) command -v "${1#command }" >/dev/null 2>&1 ;;
 	module\ *) command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "${1#module }" ;;
 	header\ *) echo "#include <${1#header }>" | cc -E -x c - >/dev/null 2>&1 ;;
-	python\ *) python3 -c "import ${1#python }" >/dev/null 2>&1 ;;
+	# of python3, or of the system's, if that is another: packages are for that
+	python\ *)
+		python3 -c "import ${1#python }" >/dev/null 2>&1 ||
+			/usr/bin/python3 -c "import ${1#python }" >/dev/null 2>&1
+		;;
 	clang) compgen -c clang | grep -qxE 'clang(-1[4-9]|-[2-9][0-9])?' ;;
 	esac
 }

@@ -33,6 +33,12 @@ static void emit(struct clite_hubble *h, Flow__AgentEvent *event)
 	hub_news(h);
 }
 
+/* protobuf-c's texts are not const; nobody writes to them. */
+static char *text(struct arena *a, const char *s)
+{
+	return (char *)(uintptr_t)text_utf8(a, s);
+}
+
 static void emit_started(struct clite_hubble *h)
 {
 	Flow__AgentEvent event = FLOW__AGENT_EVENT__INIT;
@@ -47,20 +53,31 @@ static void emit_started(struct clite_hubble *h)
 	emit(h, &event);
 }
 
+/* Of "namespace/name", or of a name alone. */
+static void split_name(struct arena *a, const char *whole, char **ns, char **name)
+{
+	const char *slash = strchr(whole, '/');
+
+	if (slash)
+		*ns = text(a, arena_text(a, whole, (size_t)(slash - whole)) ?: "");
+	*name = text(a, slash ? slash + 1 : whole);
+}
+
 static void emit_endpoint(struct clite_hubble *h, bool created, uint32_t id, const char *name,
 			  const char *const *labels)
 {
 	Flow__AgentEvent event = FLOW__AGENT_EVENT__INIT;
 	Flow__EndpointUpdateNotification m = FLOW__ENDPOINT_UPDATE_NOTIFICATION__INIT;
-	const char *slash = strchr(name, '/');
 	struct arena a = {};
+	size_t n = 0;
 
 	m.id = id;
-	m.labels = (char **)(uintptr_t)labels;
-	while (labels && labels[m.n_labels])
-		m.n_labels++;
-	m.pod_name = (char *)(uintptr_t)(slash ? slash + 1 : name);
-	m.namespace_ = slash ? arena_text(&a, name, (size_t)(slash - name)) : NULL;
+	while (labels && labels[n])
+		n++;
+	m.labels = n ? arena_get(&a, n * sizeof(*m.labels)) : NULL;
+	for (; m.labels && m.n_labels < n; m.n_labels++)
+		m.labels[m.n_labels] = text(&a, labels[m.n_labels]);
+	split_name(&a, name, &m.namespace_, &m.pod_name);
 	event.type = created ? FLOW__AGENT_EVENT_TYPE__ENDPOINT_CREATED :
 			       FLOW__AGENT_EVENT_TYPE__ENDPOINT_DELETED;
 	event.notification_case = FLOW__AGENT_EVENT__NOTIFICATION_ENDPOINT_UPDATE;
@@ -74,7 +91,8 @@ static void emit_policy(struct clite_hubble *h, bool updated, const char *name, 
 {
 	Flow__AgentEvent event = FLOW__AGENT_EVENT__INIT;
 	Flow__PolicyUpdateNotification m = FLOW__POLICY_UPDATE_NOTIFICATION__INIT;
-	char *labels[] = { (char *)(uintptr_t)name };
+	struct arena a = {};
+	char *labels[] = { text(&a, name) };
 
 	m.labels = labels;
 	m.n_labels = 1;
@@ -85,6 +103,7 @@ static void emit_policy(struct clite_hubble *h, bool updated, const char *name, 
 	event.notification_case = FLOW__AGENT_EVENT__NOTIFICATION_POLICY_UPDATE;
 	event.policy_update = &m;
 	emit(h, &event);
+	arena_clear(&a);
 }
 
 static Flow__ServiceUpsertNotificationAddr *address(struct arena *a, const char *ip, uint16_t port)
@@ -94,7 +113,7 @@ static Flow__ServiceUpsertNotificationAddr *address(struct arena *a, const char 
 	if (!m)
 		return NULL;
 	flow__service_upsert_notification_addr__init(m);
-	m->ip = (char *)(uintptr_t)ip;
+	m->ip = text(a, ip);
 	m->port = port;
 	return m;
 }
@@ -105,7 +124,6 @@ static void emit_service(struct clite_hubble *h, const struct clite_service_info
 					     "HostPort" };
 	Flow__AgentEvent event = FLOW__AGENT_EVENT__INIT;
 	Flow__ServiceUpsertNotification m = FLOW__SERVICE_UPSERT_NOTIFICATION__INIT;
-	const char *slash = strchr(s->name, '/');
 	struct arena a = {};
 
 	m.id = s->id;
@@ -114,9 +132,8 @@ static void emit_service(struct clite_hubble *h, const struct clite_service_info
 	for (size_t i = 0; m.backend_addresses && i < s->nbackends; i++)
 		m.backend_addresses[i] = address(&a, s->backends[i].address, s->backends[i].port);
 	m.n_backend_addresses = s->nbackends;
-	m.type = (char *)(uintptr_t)(s->kind < ARRAY_SIZE(kinds) ? kinds[s->kind] : "");
-	m.name = (char *)(uintptr_t)(slash ? slash + 1 : s->name);
-	m.namespace_ = slash ? arena_text(&a, s->name, (size_t)(slash - s->name)) : NULL;
+	m.type = text(&a, s->kind < ARRAY_SIZE(kinds) ? kinds[s->kind] : "");
+	split_name(&a, s->name, &m.namespace_, &m.name);
 	event.type = FLOW__AGENT_EVENT_TYPE__SERVICE_UPSERTED;
 	event.notification_case = FLOW__AGENT_EVENT__NOTIFICATION_SERVICE_UPSERT;
 	event.service_upsert = &m;

@@ -176,7 +176,7 @@ static size_t utf8_char(const uint8_t *s)
 static bool utf8_valid(const char *s)
 {
 	for (const uint8_t *p = (const uint8_t *)s; *p;) {
-		size_t n = utf8_char(p);
+		size_t n = *p < 0x80 ? 1 : utf8_char(p); /* most are */
 
 		if (!n)
 			return false;

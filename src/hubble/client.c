@@ -370,6 +370,7 @@ static int read_some(struct clite_hubble_client *c)
 {
 	uint8_t chunk[16384];
 
+	c->more = false;
 	for (int i = 0; i < READS; i++) {
 		ssize_t n = wire_read(&c->wire, chunk, sizeof(chunk), &c->failure);
 		int r;
@@ -380,6 +381,7 @@ static int read_some(struct clite_hubble_client *c)
 		if (r < 0)
 			return r;
 	}
+	c->more = true;
 	return 0;
 }
 
@@ -448,7 +450,7 @@ static void watch_time(struct clite_hubble_client *c)
 		if (!call->over && call->deadline && call->deadline < due)
 			due = call->deadline;
 	}
-	if (call_with_news(c))
+	if (call_with_news(c) || (c->more && !c->error))
 		due = 1;
 	if (due != UINT64_MAX) {
 		at.it_value.tv_sec = (time_t)(due / NS);

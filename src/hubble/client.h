@@ -102,6 +102,7 @@ struct clite_hubble_client {
 	struct wire wire;
 	nghttp2_session *http;
 	bool spoken; /* the server speaks HTTP/2 */
+	bool more;   /* not all that came was read; it may be OpenSSL that has it */
 	struct clite_hubble_call *calls;
 	bool dispatching;
 	int error; /* the connection is over */

@@ -11,6 +11,9 @@
 /* Headers and trailers of one call, without HTTP/2's own overhead. */
 #define HEADERS_MAX 16384
 #define GRPC_MESSAGE_MAX 1024
+/* Bytes that wait to be sent. A server that asks for answers (PING, SETTINGS) and reads none
+ * fills nghttp2's queue then, which has an end. */
+#define OUT_MAX 65536
 
 /* ---- what the server sends -------------------------------------------------------------- */
 
@@ -206,12 +209,17 @@ int http_receive(struct clite_hubble_client *c, const void *data, size_t len)
 
 	if (n >= 0)
 		return 0;
-	return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : broken(c);
+	if (n == NGHTTP2_ERR_NOMEM)
+		return -ENOMEM;
+	if (!c->spoken)
+		return broken(c);
+	return failure_set(&c->failure, EPROTO, "server '%s' breaks HTTP/2: %s", c->wire.target,
+			   nghttp2_strerror((int)n));
 }
 
 int http_send(struct clite_hubble_client *c)
 {
-	for (;;) {
+	while (bytes_left(&c->wire.out) < OUT_MAX) {
 		const uint8_t *data;
 		ssize_t n = nghttp2_session_mem_send(c->http, &data);
 		int r;

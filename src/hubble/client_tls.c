@@ -84,7 +84,7 @@ int client_tls_init(struct wire *w, const struct clite_hubble_client_opts *opts,
 		return -ENOMEM;
 	SSL_CTX_set_min_proto_version(w->tls, TLS1_2_VERSION);
 	SSL_CTX_set_verify(w->tls, insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_mode(w->tls, SSL_MODE_AUTO_RETRY);
+	SSL_CTX_set_options(w->tls, SSL_OP_NO_RENEGOTIATION);
 	r = load_ca(w, opts->ca, f);
 	if (!r)
 		r = load_own(w, opts->cert, opts->key, f);

@@ -384,14 +384,16 @@ struct clite_hubble *clite_hubble_free(struct clite_hubble *hubble)
 static int set_names(struct clite_hubble *h, const struct clite_hubble_opts *o)
 {
 	char host[256] = "";
+	struct arena a = {};
 
 	if (!o->node)
 		gethostname(host, sizeof(host) - 1);
-	h->node = strdup(o->node ?: host);
+	h->node = strdup(text_utf8(&a, o->node ?: host));
 	if (o->version)
-		h->version = strdup(o->version);
+		h->version = strdup(text_utf8(&a, o->version));
 	else if (asprintf(&h->version, "cilium-lite %s", clite_version_string()) < 0)
 		h->version = NULL;
+	arena_clear(&a);
 	return h->node && h->version ? 0 : -ENOMEM;
 }
 

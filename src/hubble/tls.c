@@ -37,6 +37,16 @@ static int choose_h2(SSL *ssl, const unsigned char **out, unsigned char *outlen,
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+/* OpenSSL would ask on the terminal. */
+static int no_passphrase(char *buf, int size, int for_writing, void *data)
+{
+	(void)buf;
+	(void)size;
+	(void)for_writing;
+	(void)data;
+	return -1;
+}
+
 static int load_pair(struct clite_hubble *h, const struct clite_hubble_listen_opts *o, SSL_CTX *ctx)
 {
 	char buf[256];
@@ -81,6 +91,7 @@ int tls_context(struct clite_hubble *h, const struct clite_hubble_listen_opts *o
 	/* Sessions that are taken up again need it where clients show certificates. */
 	SSL_CTX_set_session_id_context(ctx, (const uint8_t *)"hubble", 6);
 	SSL_CTX_set_alpn_select_cb(ctx, choose_h2, NULL);
+	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
 	r = load_pair(h, o, ctx);
 	if (!r && o->client_ca)
 		r = load_client_ca(h, o->client_ca, ctx);

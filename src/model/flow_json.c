@@ -42,7 +42,7 @@ static void put_text(struct buf *b, const char *key, const char *value)
 	buf_json(b, value);
 }
 
-/* Leading zeros up to n digits; printf(3) would be half of the whole cost. */
+/* Leading zeros up to n digits; the C library would be half of the whole cost. */
 static void put_digits(struct buf *b, uint64_t value, size_t n)
 {
 	char digits[20], *s = digits + sizeof(digits);

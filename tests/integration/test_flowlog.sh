@@ -288,6 +288,21 @@ later() {
 	prints "True" read_logs "lost >= 5" "$tmp/later/flows.log" && complete "$first" "$tmp/later/flows.log"
 }
 
+# Killed: what it had not written is lost, what it had is whole, and the next one goes on.
+killed() {
+	local first=$next
+
+	echo "flow-logs: [{path: $logs/killed.log}]" >"$config"
+	start_clited
+	connect 5
+	wait_for complete "$first" "$logs/killed.log" || return
+	kill -KILL "$daemon"
+	wait "$daemon" 2>/dev/null
+	start_clited
+	connect 5
+	stop_clited && complete "$first" "$logs/killed.log"
+}
+
 symbolic_link() {
 	touch "$tmp/victim"
 	ln -s "$tmp/victim" "$logs/link.log"
@@ -345,5 +360,6 @@ check "one log, then two, then one again" narrowed
 check "rotation and compression" rotated
 check "a disk that is full" full
 check "a folder that comes later" later
+check "killed" killed
 check "a symbolic link" symbolic_link
 done_testing

@@ -127,6 +127,7 @@ not_root() {
 	local name
 
 	cp -r "$BUILD/src/libcilium-lite.so"* "$tool" "$tmp"
+	[[ ! -e $BUILD/src/hubble ]] || cp "$BUILD/src/hubble/libcilium-lite-hubble.so.0" "$tmp"
 	chmod 755 "$tmp"
 	for name in CAP_BPF CAP_NET_ADMIN; do
 		fails_with "$name" setpriv --reuid 65534 --regid 65534 --clear-groups \

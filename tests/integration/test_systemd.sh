@@ -113,6 +113,19 @@ log_has() {
 	inside grep -qF -e "$1" /log
 }
 
+# All that needs a place to write to.
+right_configuration() {
+	local hubble='hubble: {listen: [unix:///run/cilium-lite/hubble.sock]}'
+
+	[[ -e $BUILD/src/hubble/libcilium-lite-hubble.so ]] || hubble=
+	configure <<-YAML
+		services: [/etc/cilium-lite/services.yaml]
+		metrics: unix:///run/cilium-lite/metrics.sock
+		flow-logs: [{path: /var/log/cilium-lite/flows.log}]
+		$hubble
+	YAML
+}
+
 # A file of services with one at this address.
 service_file() {
 	cat >"$root_of/etc/cilium-lite/services.yaml" <<-YAML
@@ -188,7 +201,7 @@ unit_is_right() {
 prepare || die "a copy of the root"
 boot || die "systemd does not come up"
 service_file 10.96.0.1
-echo 'services: [/etc/cilium-lite/services.yaml]' | configure
+right_configuration
 
 check "systemd finds nothing wrong with the unit" unit_is_right
 check "it starts, and says when it is ready" inside systemctl start clited.service
@@ -196,10 +209,16 @@ check "it starts, and says when it is ready" inside systemctl start clited.servi
 check "it is active" shows ActiveState active
 check "it says what it does" has_text StatusText "1 service files"
 check "the service of the file is there" has_service 10.96.0.1
+check "its flows have a log" inside test -f /var/log/cilium-lite/flows.log
+check "metrics have a socket" inside test -S /run/cilium-lite/metrics.sock
+if [[ -e $BUILD/src/hubble/libcilium-lite-hubble.so ]]; then
+	check "Hubble's clients are served" wait_for inside clite hubble status \
+		--server unix:///run/cilium-lite/hubble.sock
+fi
 check "it has three capabilities, and can get no more" privileges_are
 check "a reload brings what has changed" reloads
 check "a wrong configuration changes nothing" keeps_a_wrong_configuration_away
-echo 'services: [/etc/cilium-lite/services.yaml]' | configure
+right_configuration
 check "killed, it comes back" comes_back KILL
 check "hung, the watchdog brings another" comes_back STOP
 check "stopped, it leaves the datapath as it is" stops

@@ -227,6 +227,8 @@ RAW = {
     # a message that is said to be compressed
     "compressed": b"\0\0\0\4\0\0\0\0\0" b"\0\0\1\1\4\0\0\0\1\x88" b"\0\0\5\0\0\0\0\0\1"
                   b"\1\0\0\0\0",
+    # SETTINGS, then questions without end from one that reads no answer
+    "pings": b"\0\0\0\4\0\0\0\0\0" + b"\0\0\x08\6\0\0\0\0\0" b"12345678" * 500000,
     # bytes that are no message
     "nonsense": b"\0\0\0\4\0\0\0\0\0" b"\0\0\1\1\4\0\0\0\1\x88" b"\0\0\x08\0\0\0\0\0\1"
                 b"\0\0\0\0\3\xff\xff\xff",

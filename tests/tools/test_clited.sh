@@ -77,8 +77,14 @@ manual_renders() {
 }
 
 # The example in the manual is right.
+has_hubble() {
+	echo "hubble: {}" >"$tmp/hubble.yaml"
+	"$tool" --check-config --config "$tmp/hubble.yaml" >/dev/null 2>&1
+}
+
 manual_example() {
 	sed -n '/^\.EX/,/^\.EE/p' "$manual" | sed '1d;$d' >"$config"
+	has_hubble || sed -i '/^hubble:/,/^[^ h]/{/^h/d;/^ /d}; /^hubble-metrics:/d' "$config"
 	ends 0 "2 health checks, 1 service files, 1 flow logs" --check-config --config "$config"
 }
 
@@ -180,20 +186,19 @@ hubble:
 YAML
 }
 
-check "hubble: a list of addresses" right "0 health checks" <<<"hubble: {listen: [unix:///run/h.sock, ':4244'], flows: 65535, aggregation: none}"
-check "hubble: listeners with TLS" right "0 health checks" \
-	<<<"hubble: {listen: [{address: ':4244', cert: a, key: b, client-ca: c, server-name: d, announce: 'e:1', mode: '0600'}]}"
-check "hubble: no list" hubble 3 "listen: a list is wanted" ':4244'
-check "hubble: no address" hubble 3 "listen: an address is missing" '[{cert: a, key: b}]'
-check "hubble: a certificate alone" hubble 3 "listen: ':1' has a cert and no key" '[{address: ":1", cert: a}]'
-check "hubble: a CA alone" hubble 3 "listen: ':1' has a client-ca, but neither cert nor key" '[{address: ":1", client-ca: a}]'
-check "hubble: a mode" hubble 3 "mode: '888' is not a mode such as 0640" '[{address: ":1", mode: 888}]'
-check "hubble: an address twice" hubble 3 "listen: ':1' is there twice" '[":1", {address: ":1"}]'
-check "hubble: an unknown key" hubble 3 "unknown key 'port'; there are: address, cert, key" '[{port: 1}]'
-check "hubble: no flows" wrong 1 "flows: '0' is not a number from 1" <<<"hubble: {flows: 0}"
-check "hubble: aggregation" wrong 1 "aggregation: 'low' is neither medium nor none" <<<"hubble: {aggregation: low}"
-echo "hubble-metrics: [drop]" >"$tmp/hubble.yaml"
-if "$tool" --check-config --config "$tmp/hubble.yaml" >/dev/null 2>&1; then
+if has_hubble; then
+	check "hubble: a list of addresses" right "0 health checks" <<<"hubble: {listen: [unix:///run/h.sock, ':4244'], flows: 65535, aggregation: none}"
+	check "hubble: listeners with TLS" right "0 health checks" \
+		<<<"hubble: {listen: [{address: ':4244', cert: a, key: b, client-ca: c, server-name: d, announce: 'e:1', mode: '0600'}]}"
+	check "hubble: no list" hubble 3 "listen: a list is wanted" ':4244'
+	check "hubble: no address" hubble 3 "listen: an address is missing" '[{cert: a, key: b}]'
+	check "hubble: a certificate alone" hubble 3 "listen: ':1' has a cert and no key" '[{address: ":1", cert: a}]'
+	check "hubble: a CA alone" hubble 3 "listen: ':1' has a client-ca, but neither cert nor key" '[{address: ":1", client-ca: a}]'
+	check "hubble: a mode" hubble 3 "mode: '888' is not a mode such as 0640" '[{address: ":1", mode: 888}]'
+	check "hubble: an address twice" hubble 3 "listen: ':1' is there twice" '[":1", {address: ":1"}]'
+	check "hubble: an unknown key" hubble 3 "unknown key 'port'; there are: address, cert, key" '[{port: 1}]'
+	check "hubble: no flows" wrong 1 "flows: '0' is not a number from 1" <<<"hubble: {flows: 0}"
+	check "hubble: aggregation" wrong 1 "aggregation: 'low' is neither medium nor none" <<<"hubble: {aggregation: low}"
 	check "hubble-metrics" right "0 health checks" <<<"hubble-metrics: [drop, 'flow:sourceContext=pod|ip', flows-to-world:port]"
 	check "hubble-metrics: what is none" wrong 2 "hubble-metrics: metric 'frob' is none of drop, flow" <<<$'zone: a\nhubble-metrics: [drop, frob]'
 	check "hubble-metrics: a bad context" wrong 1 "hubble-metrics: metric 'drop': sourceContext: 'pods' is none of identity, namespace, pod" \
@@ -202,6 +207,8 @@ if "$tool" --check-config --config "$tmp/hubble.yaml" >/dev/null 2>&1; then
 else
 	check "hubble-metrics: not built" wrong 1 "hubble-metrics: this clited was built without libcilium-lite-hubble" \
 		<<<"hubble-metrics: [drop]"
+	check "hubble: not built" wrong 1 "hubble: this clited was built without libcilium-lite-hubble" \
+		<<<"hubble: {listen: [':4244']}"
 fi
 check "hubble-metrics: no list" wrong 1 "hubble-metrics: a list is wanted" <<<"hubble-metrics: drop"
 check "--metrics" ends 2 "--metrics: ADDRESS:PORT, [ADDRESS]:PORT, :PORT or unix:/PATH, not here" --metrics here

@@ -443,6 +443,9 @@ check "asked: filters" asked '{"number": "20",
 check "a form with columns asks for those only" grep -q 'mask 2[0-9]$' "$tmp/good.out"
 check "asked: JSON, for everything" asked '{"number": "20"}' -o json
 check "without a mask" grep -q 'mask 0$' "$tmp/request"
+check "asked: a mask" asked '{"number": "20"}' -o json --field-mask time,source.pod_name
+check "with a mask" grep -q 'mask 2$' "$tmp/request"
+check "a mask is for JSON" wrong "--field-mask is for JSON of a server" --field-mask time
 
 check "status" gives hubble status <<TXT
 Healthcheck (via $address): Ok
@@ -571,6 +574,8 @@ server length
 check "a length that cannot be" fails "a message of the server is too large" hubble list nodes
 server nonsense
 check "bytes that are no message" fails "cannot be read" hubble list nodes
+server pings
+check "questions without end" fails "HTTP/2" hubble list nodes
 server compressed
 check "compressed" fails "compressed" hubble list nodes
 server mute
@@ -600,6 +605,9 @@ works() {
 	clite hubble status "$@" | grep -q "Flows/s: 500.00"
 }
 check "TLS" works --tls "${ca[@]}"
+more_than_buffers() {
+	[[ $(clite observe --all "${ca[@]}" | wc -l) -eq 30000 ]]
+}
 check "TLS by the address" works --server "tls://$address" "${ca[@]}"
 check "TLS with a name" works "${ca[@]}" --tls-server-name server.hubble
 check "TLS with another name" fails "hostname mismatch" hubble status "${ca[@]}" \
@@ -616,6 +624,8 @@ check "TLS: a certificate without its key" fails "the key is missing" hubble sta
 	--tls-client-cert-file "$tmp/client.pem"
 check "TLS: another key" fails "key values mismatch" hubble status \
 	--tls-client-cert-file "$tmp/client.pem" --tls-client-key-file "$tmp/server.key"
+server many-tls "$tmp/server.pem" "$tmp/server.key"
+check "TLS: more than buffers hold" more_than_buffers
 server good-mtls "$tmp/server.pem" "$tmp/server.key" "$tmp/ca.pem"
 check "mTLS" works "${ca[@]}" "${own[@]}"
 check "mTLS without a certificate" fails "client's certificate" hubble status "${ca[@]}"

@@ -865,7 +865,7 @@ START_TEST(what_is_no_record_is_refused)
 {
 	struct dp_event_rec r = good(bad[_i].type);
 	struct clite_event e = { .sz = 1 };
-	uint8_t bytes[sizeof(r)];
+	_Alignas(struct dp_event_rec) uint8_t bytes[sizeof(r)];
 
 	memcpy(bytes, &r, sizeof(r));
 	ck_assert_int_eq(event_decode(bytes, sizeof(r), 0, &(struct clite_event){}), 0);

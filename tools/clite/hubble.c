@@ -174,7 +174,9 @@ static int observe_call(struct observe *o, struct clite_hubble_client *client)
 		.deny = o->deny.items,
 		.nallow = o->allow.n,
 		.ndeny = o->deny.n,
-		.field_mask = o->printer.output == OUTPUT_JSON ? NULL : printed_fields,
+		.field_mask = o->printer.output == OUTPUT_JSON ?
+				      (const char *const *)o->mask.items :
+				      printed_fields,
 	};
 
 	return call(o->cli, client, methods[o->what], &request, &run);

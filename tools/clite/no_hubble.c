@@ -14,22 +14,30 @@ int observe_server(struct observe *o)
 	return missing(o->cli);
 }
 
+/* --help and wrong options are answered as ever. */
+static int command(struct cli *cli)
+{
+	while (cli_option(cli))
+		;
+	return missing(cli);
+}
+
 int cmd_hubble_status(struct cli *cli)
 {
-	return missing(cli);
+	return command(cli);
 }
 
 int cmd_hubble_list_nodes(struct cli *cli)
 {
-	return missing(cli);
+	return command(cli);
 }
 
 int cmd_hubble_list_namespaces(struct cli *cli)
 {
-	return missing(cli);
+	return command(cli);
 }
 
 int cmd_hubble_watch_peers(struct cli *cli)
 {
-	return missing(cli);
+	return command(cli);
 }

@@ -99,6 +99,9 @@ static void select_option(struct observe *o, int key)
 	case OBS_NO_AGGREGATION:
 		o->aggregation = CLITE_AGGREGATE_NONE + 1;
 		break;
+	case OBS_FIELD_MASK:
+		strings_split(&o->mask, o->cli->value);
+		break;
 	case OBS_PRINT_RAW_FILTERS:
 		o->print_filters = true;
 		break;
@@ -150,6 +153,9 @@ static void check_options(const struct observe *o)
 				      "follow");
 	if (o->last && o->all)
 		usage_error(cli, "--last and --all cannot be combined");
+	if (o->mask.n &&
+	    (o->printer.output != OUTPUT_JSON || o->input || !server_address(&o->server)))
+		usage_error(cli, "--field-mask is for JSON of a server: give -o json and --server");
 	if (o->printer.output == OUTPUT_TABLE && o->follow)
 		usage_error(cli, "a table has an end; --follow has none");
 }
@@ -389,6 +395,7 @@ static void observe_clear(struct observe *o)
 	flow_filters_clear(&o->allow);
 	flow_filters_clear(&o->deny);
 	clite_filters_unref(o->filters);
+	strings_clear(&o->mask);
 	server_clear(&o->server);
 	printer_clear(&o->printer);
 }

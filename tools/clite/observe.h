@@ -22,6 +22,7 @@ enum {
 	OBS_IP_TRANSLATION,
 	OBS_NUMERIC,
 	OBS_PRINT_RAW_FILTERS,
+	OBS_FIELD_MASK,
 
 	OBS_SERVER, /* and those of a connection: hubble.h */
 	OBS_TIMEOUT,

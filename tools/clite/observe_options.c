@@ -102,6 +102,8 @@ const struct opt observe_opts[] = {
 	{ OBS_IP_TRANSLATION, "ip-translation", "[=BOOL]",
 	  "names instead of addresses (default: true)" },
 	{ OBS_COLOR, "color", "WHEN", "auto (default), always, never" },
+	{ OBS_FIELD_MASK, "field-mask", "FIELD[,FIELD]...",
+	  "of a server, as JSON: only these fields, such as source.pod_name" },
 	{ 's', "silent-errors", NULL,
 	  "say nothing of flows that are lost, nor of nodes with errors" },
 	{ 'D', "debug", NULL, "also tell what happens on the way" },

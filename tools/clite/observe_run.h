@@ -17,7 +17,8 @@ struct observe {
 	json_t *allow_json, *deny_json;
 	struct flow_filters allow, deny;
 	struct clite_filters *filters;
-	const char *input; /* a file, or NULL */
+	const char *input;   /* a file, or NULL */
+	struct strings mask; /* fields of JSON that are wanted; none: all */
 	struct server server;
 	uint64_t first, last; /* 0: not given */
 	uint64_t since, until;
