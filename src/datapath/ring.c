@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 
 #include "datapath/ring.h"
@@ -222,7 +223,10 @@ void ring_renew(struct ring *r)
 		return;
 	}
 	/* Somebody took the slot when our lease was over: go on in another one. If there is none
-	 * now, there may be one when this is called again. */
+	 * now, or who changes the instance would have to be waited for: when this is called
+	 * again. */
+	if (r->dp->lock_fd >= 0 && flock(r->dp->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return;
 	r->lost = ring_lost(r);
 	r->lost_here = 0;
 	slot_get(r, NULL);
