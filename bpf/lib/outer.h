@@ -86,7 +86,9 @@ static __always_inline int outer_put6(struct __sk_buff *skb, struct scratch *s,
 	return bpf_skb_store_bytes(skb, L3, &o, sizeof(o.ip), 0);
 }
 
-static __always_inline void outer_trace(struct __sk_buff *skb, struct scratch *s)
+/* flow: what is to the service, of an error what it quotes. */
+static __always_inline void outer_trace(struct __sk_buff *skb, struct scratch *s,
+					const struct pkt *flow)
 {
 	struct dp_control *ctl = control_get();
 	int syn = s->p.tcp_flags & TCP_SYN;
@@ -100,8 +102,8 @@ static __always_inline void outer_trace(struct __sk_buff *skb, struct scratch *s
 	s->rec.dir = 2;
 	s->rec.flags |= DP_EVF_REPLY_KNOWN | DP_EVF_XLATED;
 	s->rec.src_identity = s->rec.dst_identity = s->p.family == 4 ? 9 : 10;
-	s->rec.orig_addr = s->p.daddr;
-	s->rec.orig_port = s->p.dport;
+	s->rec.orig_addr = flow->daddr;
+	s->rec.orig_port = flow->dport;
 	s->rec.daddr = s->hop.dst;
 	event_send(skb, &s->rec, syn != 0);
 }
@@ -162,7 +164,7 @@ __noinline int outer(struct __sk_buff *skb, struct scratch *s)
 		s->answer = ANSWER_TOO_BIG;
 		return DROP(&s->p, FILE_OUTER, DROP_FRAG_NEEDED);
 	}
-	outer_trace(skb, s);
+	outer_trace(skb, s, flow);
 	if (s->p.family == 4)
 		ret = outer_put4(skb, s, ctl, room, flow_hash(flow, 0));
 	else

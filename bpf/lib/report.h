@@ -13,10 +13,12 @@ static __always_inline void event_sides(struct scratch *s)
 		rec->flags |= DP_EVF_XLATED;
 		rec->orig_addr = s->p.daddr;
 		rec->orig_port = s->p.dport;
-		rec->saddr = s->f.nat_saddr;
 		rec->daddr = s->f.nat_daddr;
-		rec->sport = s->f.nat_sport;
 		rec->dport = s->f.nat_dport;
+		if (!(s->f.flags & DP_FLOW_SNAT)) {
+			rec->saddr = s->f.nat_saddr;
+			rec->sport = s->f.nat_sport;
+		}
 	}
 
 	rec->src_ep = s->src.ep;
@@ -97,6 +99,30 @@ __noinline int event_verdicts(struct __sk_buff *skb, struct scratch *s)
 	return 0;
 }
 
+/* Who an endpoint's packet is from and to, whatever its addresses are on the way: of a
+ * request the destination was the service, of a reply the source is. */
+static __always_inline void event_translated(struct dp_event_rec *rec, const struct pkt *p,
+					     const struct dp_flow *f)
+{
+	int reply = f->flags & DP_FLOW_REPLY, masked = f->flags & DP_FLOW_SNAT;
+
+	if (!masked || f->service) {
+		rec->flags |= DP_EVF_XLATED;
+		rec->orig_addr = reply ? f->nat_saddr : p->daddr;
+		rec->orig_port = reply ? f->nat_sport : p->dport;
+	}
+	/* a request to the world is the endpoint's, not the uplink's */
+	if (!reply && !masked) {
+		rec->saddr = f->nat_saddr;
+		rec->sport = f->nat_sport;
+	}
+	rec->daddr = f->nat_daddr;
+	if (!is_icmp(p))
+		rec->dport = f->nat_dport;
+	else if (reply)
+		rec->sport = f->nat_dport; /* the identifier */
+}
+
 /* A packet that goes its way. f: its entry; reason: Cilium's trace reason. */
 __noinline int event_trace(struct __sk_buff *skb, struct scratch *s, struct dp_flow *f,
 				  u32 reason, u32 aggregated)
@@ -129,23 +155,10 @@ __noinline int event_trace(struct __sk_buff *skb, struct scratch *s, struct dp_f
 							  3;   /* to-stack */
 		rec->dir = 2;
 	}
-	if (f->flags & DP_FLOW_NAT && reason != 3) {
-		/* of a request the destination was the service, of a reply the source is */
-		int reply = f->flags & DP_FLOW_REPLY;
-
-		rec->flags |= DP_EVF_XLATED;
-		rec->orig_addr = reply ? f->nat_saddr : s->p.daddr;
-		rec->orig_port = reply ? f->nat_sport : s->p.dport;
-		rec->saddr = f->nat_saddr;
-		rec->daddr = f->nat_daddr;
-		rec->sport = f->nat_sport;
-		rec->dport = f->nat_dport;
-		if (reply) {
-			/* as the back end sent it: who really answered */
-			rec->saddr = s->p.saddr;
-			rec->sport = s->p.sport;
-		}
-	}
+	if (f->flags & DP_FLOW_NAT && reason != 3)
+		event_translated(rec, &s->p, f);
+	else if (f->flags & DP_FLOW_SNAT && f->flags & DP_FLOW_REPLY)
+		rec->daddr = f->nat_daddr; /* an error for the endpoint */
 	event_send(skb, rec, aggregated);
 	return 0;
 }

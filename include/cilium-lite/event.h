@@ -3,7 +3,8 @@
  * Flow events: what the datapath did to which packet, and why.
  *
  * Each subscription has a ring of its own: subscribers, also in other processes,
- * do not take events from each other, and a slow one loses only its own.
+ * do not take events from each other, and a slow one loses only its own. One that does not
+ * call clite_dispatch() for 10 s gets nothing, and nothing is counted as lost, until it does.
  *
  * Thread class of this group: strict, unless a function says safe.
  */
@@ -50,7 +51,7 @@ struct clite_event {
 	uint32_t family;	     /**< 4 or 6 */
 	uint32_t protocol;	     /**< IPPROTO_* */
 	uint32_t has_ports;	     /**< 1: source_port and destination_port, or the ICMP fields, are valid */
-	uint8_t source[16];	     /**< network byte order; IPv4: the first 4 bytes; after translation */
+	uint8_t source[16];	     /**< network byte order; IPv4: the first 4 bytes; after translation, but an endpoint whose packets are masqueraded is told by its own address */
 	uint8_t destination[16];
 	uint8_t original[16];	     /**< the address of the service, if service_port is not 0 */
 	uint16_t source_port;	     /**< host byte order */

@@ -41,7 +41,8 @@ struct clite_filter_workload {
  *   without a namespace: of "default", and what has none.
  * - Patterns: '*' stands for any letters, digits, '-' and '.'.
  * - Selectors are those of Kubernetes: "app=web,tier in (a, b), !old"; a key may have a
- *   source ("k8s:app"). Flows tell no labels of their node.
+ *   source ("k8s:app"). "cidr:10.0.0.0/8" is each network of that source that lies in it,
+ *   with '-' for ':' ("cidr:2001-db8--0/32"). Flows tell no labels of their node.
  * - Regular expressions have RE2's syntax. What is of layer 7 is checked, and matches no
  *   flow: none tells of layer 7 yet.
  * - reply: what is not known to be a reply or none matches neither, but 0 if it was dropped.

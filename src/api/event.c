@@ -184,7 +184,8 @@ int clite_subscribe(struct clite_ctx *ctx, const struct clite_subscribe_opts *op
 	}
 	if (!r && epoll_ctl(ctx->epoll_fd, EPOLL_CTL_ADD, ring_fd(s->ring), &ev) < 0)
 		r = err_set(&ctx->err, errno, "cannot wait for the ring: %s", strerror(errno));
-	if (!r)
+	/* one that runs is left alone: it would never ring for who subscribes often */
+	if (!r && !ctx->subs)
 		r = timer_set(ctx, true);
 	if (r) {
 		ring_close(s->ring);
@@ -302,10 +303,27 @@ static void reap(struct clite_ctx *ctx)
 	clite_ref(ctx);
 	for (; s; s = next) {
 		next = s->next;
-		if (s->dead)
-			subscription_free(s);
+		if (!s->dead)
+			continue;
+		subscription_free(s);
+		/* its destroy may have ended others, too */
+		next = ctx->subs;
 	}
 	clite_close(ctx);
+}
+
+/* Whose turn did not come is asked first the next time. */
+static void ask_first(struct clite_ctx *ctx, struct clite_subscription *first)
+{
+	struct clite_subscription **last = &first->next, **before = &ctx->subs;
+
+	while (*before != first)
+		before = &(*before)->next;
+	*before = NULL;
+	while (*last)
+		last = &(*last)->next;
+	*last = ctx->subs;
+	ctx->subs = first;
 }
 
 /* One ring's turn: returns records taken, or the callback's negative value. */
@@ -349,6 +367,8 @@ int clite_dispatch(struct clite_ctx *ctx, uint32_t budget)
 		taken += s->taken;
 	}
 	ctx->dispatching = false;
+	if (s)
+		ask_first(ctx, s);
 	for (s = ctx->subs; s; s = s->next)
 		if (s->ring && !s->dead)
 			wait_next(s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 
 #include "datapath/ring.h"
@@ -12,8 +13,12 @@ struct ring {
 	struct dp *dp;
 	struct dp_slot *place;
 	uint32_t slot;
-	bool every;
+	struct ring_opts opts; /* with filters, if there are some, as they are below */
+	struct dp_filters filters;
+	uint64_t lease;	      /* as this ring has written it: another in the slot is not ours */
 	uint64_t lost_before; /* what the counter said when the slot was taken */
+	uint64_t lost_here;   /* since then, as far as is known */
+	uint64_t lost;	      /* in slots before this one */
 	int map_fd;
 	uint32_t bytes;
 	uint64_t *consumed;
@@ -58,24 +63,77 @@ static uint64_t lost_now(struct ring *r)
 	return n;
 }
 
-/* The ring is in its place before anything is written to it. */
-static int slot_fill(struct ring *r, const struct ring_opts *o, struct errtext *err)
+static uint64_t lease_end(struct ring *r)
 {
+	return dp_jiffies(r->dp) + (uint64_t)RING_LEASE * r->dp->hz;
+}
+
+/* Is the slot ours still? Each lease ends later than the one before, so whoever took the
+ * slot when ours was over has written another. */
+static bool lease_keep(struct ring *r)
+{
+	uint64_t lease = lease_end(r), held = r->lease;
+
+	if (!__atomic_compare_exchange_n(&r->place->lease, &held, lease, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE))
+		return false;
+	r->lease = lease;
+	return true;
+}
+
+static bool slot_ours(struct ring *r)
+{
+	return __atomic_load_n(&r->place->lease, __ATOMIC_ACQUIRE) == r->lease;
+}
+
+static void slot_show(struct ring *r)
+{
+	struct dp_control *ctl = r->dp->control;
+
+	__atomic_or_fetch(&ctl->slots, 1u << r->slot, __ATOMIC_RELEASE);
+	if (r->opts.every)
+		__atomic_or_fetch(&ctl->every, 1u << r->slot, __ATOMIC_RELEASE);
+}
+
+/* The ring is in its place before anything is written to it. */
+static int slot_fill(struct ring *r, struct errtext *err)
+{
+	const struct ring_opts *o = &r->opts;
 	uint32_t fd = r->map_fd;
 	int ret = dp_update(r->dp, MAP_RINGS, &r->slot, &fd, err);
 
 	if (!ret && o->nfilters)
-		ret = dp_update(r->dp, MAP_FILTERS, &r->slot, o->filters, err);
+		ret = dp_update(r->dp, MAP_FILTERS, &r->slot, &r->filters, err);
 	if (ret)
 		return ret;
 	r->lost_before = lost_now(r);
+	r->lost_here = 0;
 	r->place->types = o->types;
 	r->place->aggregation = o->every ? DP_AGG_NONE : DP_AGG_MEDIUM;
 	r->place->capture = o->capture;
 	r->place->filters = o->nfilters;
 	r->place->pid = getpid();
-	ring_renew(r);
+	r->lease = lease_end(r);
+	__atomic_store_n(&r->place->lease, r->lease, __ATOMIC_RELEASE);
+	slot_show(r);
 	return 0;
+}
+
+static int slot_get(struct ring *r, struct errtext *err)
+{
+	int ret = dp_lock(r->dp, err), slot;
+
+	if (ret)
+		return ret;
+	ret = slot = slot_take(r->dp, err);
+	if (slot >= 0) {
+		r->slot = (uint32_t)slot;
+		r->place = &r->dp->control->slot[slot];
+		__atomic_store_n(&r->place->wake, DP_WAKE_NOT, __ATOMIC_RELAXED);
+		ret = slot_fill(r, err);
+	}
+	dp_unlock(r->dp);
+	return ret;
 }
 
 /* ---- open, close ---------------------------------------------------------------- */
@@ -117,34 +175,21 @@ int ring_open(struct dp *dp, const struct ring_opts *o, ring_cb cb, void *data, 
 	      struct errtext *err)
 {
 	struct ring *r = calloc(1, sizeof(*r));
-	int code, slot;
+	int code;
 
 	if (!r)
 		return -ENOMEM;
+	*r = (struct ring){
+		.dp = dp, .opts = *o, .bytes = o->bytes, .map_fd = -1, .cb = cb, .data = data
+	};
 	/* Only traces are of every packet: nobody pays for who does not want them. */
-	*r = (struct ring){ .dp = dp,
-			    .bytes = o->bytes,
-			    .map_fd = -1,
-			    .cb = cb,
-			    .data = data,
-			    .every = o->every && o->types & 1u << DP_EV_TRACE };
+	r->opts.every = o->every && o->types & 1u << DP_EV_TRACE;
+	if (o->nfilters)
+		r->filters = *o->filters;
+	r->opts.filters = NULL;
 	code = ring_map(r, err);
 	if (!code)
-		code = dp_lock(dp, err);
-	if (code) {
-		ring_free(r);
-		return code;
-	}
-	slot = slot_take(dp, err);
-	if (slot >= 0) {
-		r->slot = (uint32_t)slot;
-		r->place = &dp->control->slot[slot];
-		__atomic_store_n(&r->place->wake, DP_WAKE_NOT, __ATOMIC_RELAXED);
-		code = slot_fill(r, o, err);
-	} else {
-		code = slot;
-	}
-	dp_unlock(dp);
+		code = slot_get(r, err);
 	if (code)
 		ring_free(r);
 	else
@@ -158,6 +203,10 @@ struct ring *ring_close(struct ring *r)
 
 	if (!r)
 		return NULL;
+	if (!lease_keep(r)) {
+		ring_free(r);
+		return NULL;
+	}
 	ctl = r->dp->control;
 	__atomic_and_fetch(&ctl->every, ~(1u << r->slot), __ATOMIC_RELEASE);
 	__atomic_and_fetch(&ctl->slots, ~(1u << r->slot), __ATOMIC_RELEASE);
@@ -169,18 +218,25 @@ struct ring *ring_close(struct ring *r)
 
 void ring_renew(struct ring *r)
 {
-	struct dp_control *ctl = r->dp->control;
-
-	__atomic_store_n(&r->place->lease, dp_jiffies(r->dp) + (uint64_t)RING_LEASE * r->dp->hz,
-			 __ATOMIC_RELEASE);
-	__atomic_or_fetch(&ctl->slots, 1u << r->slot, __ATOMIC_RELEASE);
-	if (r->every)
-		__atomic_or_fetch(&ctl->every, 1u << r->slot, __ATOMIC_RELEASE);
+	if (lease_keep(r)) {
+		slot_show(r);
+		return;
+	}
+	/* Somebody took the slot when our lease was over: go on in another one. If there is none
+	 * now, or who changes the instance would have to be waited for: when this is called
+	 * again. */
+	if (r->dp->lock_fd >= 0 && flock(r->dp->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return;
+	r->lost = ring_lost(r);
+	r->lost_here = 0;
+	slot_get(r, NULL);
 }
 
 uint64_t ring_lost(struct ring *r)
 {
-	return lost_now(r) - r->lost_before;
+	if (slot_ours(r))
+		r->lost_here = lost_now(r) - r->lost_before;
+	return r->lost + r->lost_here;
 }
 
 /* ---- reading -------------------------------------------------------------------- */
@@ -245,7 +301,8 @@ int ring_consume(struct ring *r)
 
 bool ring_wait(struct ring *r, uint32_t bytes)
 {
-	__atomic_store_n(&r->place->wake, r->position + bytes, __ATOMIC_RELAXED);
+	if (slot_ours(r))
+		__atomic_store_n(&r->place->wake, r->position + bytes, __ATOMIC_RELAXED);
 	/* Ask, then look: the datapath writes, then sees whether it was asked. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return produced(r) - r->position <= bytes;
@@ -253,5 +310,6 @@ bool ring_wait(struct ring *r, uint32_t bytes)
 
 void ring_wait_not(struct ring *r)
 {
-	__atomic_store_n(&r->place->wake, DP_WAKE_NOT, __ATOMIC_RELAXED);
+	if (slot_ours(r))
+		__atomic_store_n(&r->place->wake, DP_WAKE_NOT, __ATOMIC_RELAXED);
 }

@@ -29,7 +29,8 @@ int ring_consume(struct ring *r);
  * wake comes. */
 bool ring_wait(struct ring *r, uint32_t bytes);
 void ring_wait_not(struct ring *r);
-/* Go on being a subscriber; to be called every few seconds. */
+/* Go on being a subscriber; to be called every few seconds. Who comes too late goes on in
+ * another slot, should his have been taken. */
 void ring_renew(struct ring *r);
 uint64_t ring_lost(struct ring *r);
 /* Live slots of an instance. */

@@ -219,6 +219,35 @@ int label_selector_parse(const char *text, struct selector *ret, struct errtext 
 
 /* ---- labels -------------------------------------------------------------------------- */
 
+/* As Cilium writes it in keys: 2001-db8--0/32, for a key has no ':' of its own. */
+static bool cidr_read(const char *key, size_t n, struct prefix *ret)
+{
+	char text[PREFIX_STR];
+
+	if (n >= sizeof(text))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		text[i] = key[i] == '-' ? ':' : key[i];
+	text[n] = '\0';
+	return !network_parse(text, ret);
+}
+
+/* A network is asked for, and the label is one that lies in it. */
+static bool cidr_is(const struct requirement *q, const char *key, size_t n)
+{
+	struct prefix wanted, p;
+
+	if (!cidr_read(q->key, strlen(q->key), &wanted) || !cidr_read(key, n, &p))
+		return false;
+	prefix_mask(&wanted);
+	return prefix_contains(&wanted, &p);
+}
+
+static bool is_source(const char *source, const char *label, size_t n)
+{
+	return !strncmp(label, source, n) && !source[n];
+}
+
 /* Is it the label of the key? Then *value is its value, and so is what has none. */
 static bool label_is(const char *label, const struct requirement *q, const char **value)
 {
@@ -226,13 +255,12 @@ static bool label_is(const char *label, const struct requirement *q, const char 
 	const char *key = colon ? colon + 1 : label;
 	size_t n = (size_t)(end - key);
 
-	if (strncmp(key, q->key, n) || q->key[n])
+	if (q->source && !is_source(q->source, label, colon ? (size_t)(colon - label) : 0))
 		return false;
 	*value = *end ? end + 1 : end;
-	if (!q->source)
+	if (q->source && !strcmp(q->source, "cidr") && cidr_is(q, key, n))
 		return true;
-	n = colon ? (size_t)(colon - label) : 0;
-	return !strncmp(label, q->source, n) && !q->source[n];
+	return !strncmp(key, q->key, n) && !q->key[n];
 }
 
 /* The first one, as Cilium does, should several sources have the key. */

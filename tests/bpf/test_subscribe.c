@@ -171,6 +171,142 @@ START_TEST(two_of_them)
 }
 END_TEST
 
+static uint32_t subscribers(void)
+{
+	const struct clite_status *s;
+
+	ck_assert_int_eq(clite_status(ctx, &s), 0);
+	return s->subscribers;
+}
+
+static int count(const struct clite_event *e, void *userdata)
+{
+	(void)e;
+	(*(unsigned int *)userdata)++;
+	return 0;
+}
+
+/* Who was away for so long that another has his place goes on in one of his own, and
+ * neither takes the other's away, asleep or at the end. */
+START_TEST(late_for_the_lease)
+{
+	struct clite_subscribe_opts o = { .sz = sizeof(o),
+					  .aggregation = CLITE_AGGREGATE_NONE + 1 };
+	struct clite_subscription *late, *next;
+	unsigned int nlate = 0, nnext = 0;
+	struct packet p = udp(A4, B4, 80, 0);
+
+	ck_assert_int_eq(clite_subscribe(ctx, &o, count, &nlate, &late), 0);
+	settle();
+	for (int i = 0; i < 300 && subscribers(); i++)
+		usleep(100000);
+	ck_assert_uint_eq(subscribers(), 0);
+	ck_assert_int_eq(clite_subscribe(ctx, &o, count, &nnext, &next), 0);
+	for (int i = 0; i < 10 && subscribers() != 2; i++) {
+		ck_assert(readable(10000));
+		ck_assert_int_ge(clite_dispatch(ctx, 0), 0);
+	}
+	ck_assert_uint_eq(subscribers(), 2);
+	settle();
+	for (unsigned int i = 1; i <= 10; i++) {
+		from_a(&p);
+		ck_assert(readable(1000));
+		ck_assert_int_ge(clite_dispatch(ctx, 0), 0);
+		ck_assert_uint_eq(nlate, i);
+		ck_assert_uint_eq(nnext, i);
+		settle();
+	}
+	clite_unsubscribe(late);
+	ck_assert_uint_eq(subscribers(), 1);
+	from_a(&p);
+	ck_assert(readable(1000));
+	ck_assert_int_ge(clite_dispatch(ctx, 0), 0);
+	ck_assert_uint_eq(nnext, 11);
+	clite_unsubscribe(next);
+	ck_assert_uint_eq(subscribers(), 0);
+}
+END_TEST
+
+/* Others that come and go do not keep one from renewing its lease. */
+START_TEST(lease_among_others)
+{
+	struct clite_subscribe_opts o = { .sz = sizeof(o) };
+	struct clite_subscription *stays, *guest;
+	unsigned int n = 0;
+
+	ck_assert_int_eq(clite_subscribe(ctx, &o, count, &n, &stays), 0);
+	/* for longer than a lease is */
+	for (int i = 0; i < 60; i++) {
+		ck_assert_int_eq(clite_subscribe(ctx, &o, count, &n, &guest), 0);
+		usleep(200000);
+		ck_assert_int_ge(clite_dispatch(ctx, 0), 0);
+		clite_unsubscribe(guest);
+		ck_assert_uint_eq(subscribers(), 1);
+	}
+	clite_unsubscribe(stays);
+}
+END_TEST
+
+/* One that always has something does not keep the others from their turn. */
+START_TEST(turns)
+{
+	struct clite_subscribe_opts o = { .sz = sizeof(o),
+					  .aggregation = CLITE_AGGREGATE_NONE + 1 };
+	struct packet p = udp(A4, B4, 80, 0);
+	struct clite_subscription *sub[3];
+	unsigned int n[3] = {};
+
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(clite_subscribe(ctx, &o, count, &n[i], &sub[i]), 0);
+	for (int i = 0; i < 50; i++)
+		from_a(&p);
+	for (int i = 0; i < 30; i++)
+		ck_assert_int_eq(clite_dispatch(ctx, 2), 2);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(n[i], 20);
+		clite_unsubscribe(sub[i]);
+	}
+}
+END_TEST
+
+static struct clite_subscription *pair[2];
+
+static int end_first(const struct clite_event *e, void *userdata)
+{
+	(void)e;
+	(*(unsigned int *)userdata)++;
+	pair[0] = clite_unsubscribe(pair[0]);
+	return 0;
+}
+
+static void end_second(void *userdata)
+{
+	(void)userdata;
+	pair[1] = clite_unsubscribe(pair[1]);
+}
+
+/* A destroy ends another one, which is the next in the list, and that one the last. */
+START_TEST(destroy_ends_another)
+{
+	struct clite_subscribe_opts o = { .sz = sizeof(o),
+					  .aggregation = CLITE_AGGREGATE_NONE + 1 };
+	struct packet p = udp(A4, B4, 80, 0);
+	unsigned int n = 0, others = 0;
+
+	ck_assert_int_eq(clite_subscribe(ctx, &o, count, &others, &pair[1]), 0);
+	o.destroy = end_second;
+	ck_assert_int_eq(clite_subscribe(ctx, &o, end_first, &n, &pair[0]), 0);
+	for (int i = 0; i < 3; i++)
+		from_a(&p);
+	ck_assert_int_eq(clite_dispatch(ctx, 0), 4);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_uint_eq(others, 3);
+	ck_assert_ptr_null(pair[0]);
+	ck_assert_ptr_null(pair[1]);
+	ck_assert_uint_eq(subscribers(), 0);
+}
+END_TEST
+
 /* ---- bytes ------------------------------------------------------------------------------ */
 
 static void is_packet(const struct packet *p, uint32_t bytes)
@@ -344,6 +480,11 @@ int main(void)
 	tcase_add_test(t, nothing_wakes_who_waits);
 	tcase_add_test(t, budget);
 	tcase_add_test(t, two_of_them);
+	tcase_add_test(t, late_for_the_lease);
+	tcase_add_test(t, lease_among_others);
+	tcase_add_test(t, turns);
+	tcase_add_test(t, destroy_ends_another);
+	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, bytes_of_packets, 0, 2);
 	tcase_add_test(t, bytes_are_asked_for);
 	tcase_add_loop_test(t, filters_decide, 0, (int)(sizeof(filtered) / sizeof(*filtered)));

@@ -811,6 +811,7 @@ END_TEST
 static struct {
 	unsigned int n;
 	uint32_t type, subtype;
+	uint16_t service_port;
 	char destination[64], original[64];
 } told;
 
@@ -820,6 +821,7 @@ static int note(const struct clite_event *e, void *userdata)
 	told.n++;
 	told.type = e->type;
 	told.subtype = e->subtype;
+	told.service_port = e->service_port;
 	inet_ntop(e->family == 6 ? AF_INET6 : AF_INET, e->destination, told.destination,
 		  sizeof(told.destination));
 	inet_ntop(e->family == 6 ? AF_INET6 : AF_INET, e->original, told.original,
@@ -1012,6 +1014,31 @@ START_TEST(tc_rest)
 }
 END_TEST
 
+/* An error about a service's answer names the service, not its own type as a port. */
+START_TEST(tc_error_told)
+{
+	struct clite_subscribe_opts o = { .sz = sizeof(o),
+					  .aggregation = CLITE_AGGREGATE_NONE + 1 };
+	struct packet p, q = packet_make(mac_up, VIP4, CLIENT4, IPPROTO_UDP, PORT, 1000, 0);
+	struct clite_subscription *sub;
+
+	SERVICE(VIP4, IPPROTO_UDP, CLITE_MODE_IPIP, "192.0.2.11");
+	packet_eth(&p, mac_up, 0x0800);
+	packet_ip(&p, "198.51.100.1", VIP4, IPPROTO_ICMP);
+	packet_icmp(&p, 3, 4, 0);
+	packet_data(&p, q.data + 14, 28);
+	packet_finish(&p);
+	ck_assert_int_eq(clite_subscribe(ctx, &o, note, NULL, &sub), 0);
+	ck_assert_int_eq(run("from_netdev", if_up, 0, &p), ACT_REDIRECT);
+	ck_assert_int_eq(clite_dispatch(ctx, 0), 1);
+	ck_assert_uint_eq(told.type, CLITE_EVENT_TRACE);
+	ck_assert_uint_eq(told.service_port, PORT);
+	ck_assert_str_eq(told.original, VIP4);
+	ck_assert_str_eq(told.destination, "192.0.2.11");
+	clite_unsubscribe(sub);
+}
+END_TEST
+
 /* ---- nonsense ------------------------------------------------------------------------------------ */
 
 /* Bytes changed at random: it is sent whole to the back end, dropped or passed as it came. */
@@ -1088,6 +1115,7 @@ int main(void)
 	tcase_add_loop_test(t, tc_too_large, 0, 2);
 	tcase_add_loop_test(t, tc_agrees, 0, 2);
 	tcase_add_test(t, tc_rest);
+	tcase_add_test(t, tc_error_told);
 	tcase_add_test(t, mutated);
 	suite_add_tcase(s, t);
 	world_make(0);

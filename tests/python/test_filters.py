@@ -18,9 +18,11 @@ from support import PATIENCE, RootTestCase
 NAMES = ["", "web", "web-1", "db", "db-0", "x"]
 SPACES = ["", "default", "shop", "kube-system"]
 LABELS = ["k8s:app=web", "k8s:app=db", "k8s:tier=7", "k8s:old=", "container:app=web",
-          "reserved:world=", "k8s:io.kubernetes.pod.namespace=shop", "cidr:10.0.0.0/8="]
+          "reserved:world=", "k8s:io.kubernetes.pod.namespace=shop", "cidr:10.0.0.0/8=",
+          "cidr:10.1.0.0/16=", "cidr:2001:db8::/32="]
 KEYS = ["app", "k8s:app", "any:app", "container:app", "tier", "old", "reserved:world",
-        "io.kubernetes.pod.namespace", "nothing"]
+        "io.kubernetes.pod.namespace", "nothing", "cidr:10.0.0.0/8", "cidr:10.0.0.0/12",
+        "cidr:10.1.0.0/24", "cidr:2001-db8--0/16", "10.0.0.0/8"]
 DNS = ["example.com", "api.example.com", "cdn_1.example.net", "a.b.c"]
 ADDRESSES = ["10.0.0.1", "10.0.1.1", "192.0.2.7", "fd00::1", "2001:db8::5"]
 FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "NS"]
@@ -121,6 +123,13 @@ def node_is(flow, value):
                         (pattern_of(name) if name else anything), node) is not None
 
 
+def lies_in(name, other):
+    """Is the network of a label in another?"""
+    network, outer = (ipaddress.ip_network(n.replace("-", ":"), strict=False)
+                      for n in (name, other))
+    return network.version == outer.version and network.subnet_of(outer)
+
+
 def label_of(labels, key):
     """The value of the first label of a key; None: there is none."""
     source, colon, name = key.partition(":")
@@ -130,6 +139,8 @@ def label_of(labels, key):
         its_source, _, rest = label.partition(":")
         its_name, _, value = rest.partition("=")
         if its_name == name and source in ("any", its_source):
+            return value
+        if source == its_source == "cidr" and lies_in(its_name, name):
             return value
     return None
 

@@ -17,7 +17,8 @@ static const char *const none[] = { NULL };
 static const char *const web_labels[] = { "k8s:app=web", "k8s:tier=7", "k8s:io.cilium/x=y",
 					  "container:app=other", NULL };
 static const char *const db_labels[] = { "k8s:app=db", "k8s:old", NULL };
-static const char *const world_labels[] = { "cidr:198.51.100.0/24=", "reserved:world=", NULL };
+static const char *const world_labels[] = { "cidr:198.51.100.0/24=", "cidr:2001:db8:7::/48=",
+					    "reserved:world=", NULL };
 static const char *const world_names[] = { "api.example.com", "cdn_1.example.net", NULL };
 static const struct clite_flow_policy *const no_policies[] = { NULL };
 
@@ -436,6 +437,15 @@ static const struct {
 	{ "{\"source_label\":[\"\"]}", ALL, 0 },
 	{ "{\"source_label\":[\"reserved:world\"]}", DROP, 0 },
 	{ "{\"source_label\":[\"cidr:198.51.100.0/24\"]}", DROP, 0 },
+	{ "{\"source_label\":[\"cidr:198.51.0.0/16\"]}", DROP, 0 }, /* lies in it */
+	{ "{\"source_label\":[\"cidr:0.0.0.0/0,reserved:world\"]}", DROP, 0 },
+	{ "{\"source_label\":[\"!cidr:198.0.0.0/8\"]}", ALL & ~DROP, 0 },
+	{ "{\"source_label\":[\"cidr:198.51.100.0/25\"]}", 0, 0 },
+	{ "{\"source_label\":[\"cidr:198.52.0.0/16\"]}", 0, 0 },
+	{ "{\"source_label\":[\"198.51.0.0/16\"]}", 0, 0 }, /* of any source: the key itself */
+	{ "{\"source_label\":[\"cidr:2001-db8--0/32\"]}", DROP, 0 },
+	{ "{\"source_label\":[\"cidr:2001-db8-7--/48\"]}", DROP, 0 },
+	{ "{\"source_label\":[\"cidr:2001-db8-8--0/48\"]}", 0, 0 },
 	{ "{\"source_label\":[\"tier>6,tier < 8\"]}", TCP | IGMP, 0 },
 	{ "{\"source_label\":[\"tier>7\"]}", 0, 0 },
 	{ "{\"source_label\":[\"app>7\"]}", 0, 0 },
