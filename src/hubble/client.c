@@ -30,9 +30,12 @@ int failure_set(struct failure *f, int err, const char *fmt, ...)
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
 	va_end(ap);
-	for (char *c = text; c && *c; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+	/* control characters, also those of UTF-8: it may come from the server */
+	for (unsigned char *c = (unsigned char *)text; c && *c; c++) {
+		if (*c < 0x20 || *c == 0x7f)
 			*c = '?';
+		else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+			c[0] = c[1] = '?';
 	}
 	free(f->text);
 	f->text = text;

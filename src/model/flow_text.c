@@ -6,17 +6,28 @@
 #include "model/event_parts.h"
 #include "model/names.h"
 
+/* How many bytes of a control character s begins with, of ASCII or of UTF-8 (U+0080 to
+ * U+009F); 0: none. */
+static size_t control_len(const char *s)
+{
+	const unsigned char *u = (const unsigned char *)s;
+
+	if (*u == 0xc2 && u[1] >= 0x80 && u[1] < 0xa0)
+		return 2;
+	return *u < ' ' || *u == 0x7f;
+}
+
 /* A name from outside: what would break the line, or write to the terminal, is
  * shown as '?'. */
 static void put_clean(struct buf *out, const char *s)
 {
 	for (size_t n; *s; s += n) {
-		for (n = 0; (unsigned char)s[n] >= ' ' && s[n] != 0x7f; n++)
+		for (n = 0; s[n] && !control_len(s + n); n++)
 			;
 		buf_put(out, s, n);
 		if (s[n]) {
 			buf_puts(out, "?");
-			n++;
+			n += control_len(s + n);
 		}
 	}
 }

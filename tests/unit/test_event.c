@@ -1106,6 +1106,20 @@ START_TEST(translated_to_the_outside)
 }
 END_TEST
 
+START_TEST(terminals_are_left_alone)
+{
+	struct clite_event e = decode(&samples[0]);
+	_cleanup_buf_ struct buf text = {};
+	struct flow_record r = {};
+
+	ck_assert_int_eq(flow_resolve(&r, &e, &names), 0);
+	r.ends[0].pod = "a\x1b[31mb\xc2\x9b" "31m\xc3\xa9";
+	flow_text(&r.flow, &text);
+	ck_assert_ptr_nonnull(strstr(text.data, "a?[31mb?31m\xc3\xa9"));
+	flow_record_clear(&r);
+}
+END_TEST
+
 /* An event need not come from event_decode(): callers may fill one in. */
 START_TEST(any_event_can_be_written)
 {
@@ -1224,6 +1238,7 @@ static Suite *suite(void)
 	tcase_add_test(t, every_tcp_flag);
 	tcase_add_test(t, rules_of_a_new_flow_in_any_direction);
 	tcase_add_test(t, translated_to_the_outside);
+	tcase_add_test(t, terminals_are_left_alone);
 	tcase_add_test(t, any_event_can_be_written);
 	tcase_add_test(t, output_is_appended);
 	suite_add_tcase(s, t);

@@ -9,16 +9,9 @@
 
 #define SECOND 1000000000ull
 
-/* A text from outside must not move the cursor or change colours. */
 static char *plain(const char *text)
 {
-	char *copy = xstrdup(text);
-
-	for (char *s = copy; *s; s++) {
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-	}
-	return copy;
+	return plain_text(xstrdup(text));
 }
 
 /* ---- JSON ---------------------------------------------------------------------------- */

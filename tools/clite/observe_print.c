@@ -71,16 +71,6 @@ static char *colored(const struct printer *p, enum color color, char *text)
 	return result;
 }
 
-/* A name from outside must not move the cursor or change colours. Takes the text. */
-static char *plain(char *text)
-{
-	for (char *s = text; *s; s++) {
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-	}
-	return text;
-}
-
 static char *joined(const char *const *names)
 {
 	char *text = xstrdup("");
@@ -137,7 +127,7 @@ static char *side(const struct printer *p, const struct clite_flow *flow, bool s
 {
 	const struct clite_event *e = flow->event;
 	uint16_t number = source ? e->source_port : e->destination_port;
-	_cleanup_free_ char *name = plain(host(p, flow, source));
+	_cleanup_free_ char *name = plain_text(host(p, flow, source));
 	_cleanup_free_ char *port = NULL;
 	bool brackets = strchr(name, ':');
 
@@ -235,7 +225,7 @@ static char *verdict(const struct printer *p, const struct clite_flow *flow)
 		text = xstrdup(verdict_name(n));
 	} else {
 		by = policy_names(p, flow, kinds[n].action);
-		text = plain(xprintf("%s%s", kinds[n].of_policy, by));
+		text = plain_text(xprintf("%s%s", kinds[n].of_policy, by));
 	}
 	return kinds[n].color ? colored(p, kinds[n].color, text) : text;
 }
@@ -250,12 +240,12 @@ static void line_fill(struct line *line, const struct printer *p, const struct c
 	*line = (struct line){
 		.time = flow->event->time ? time_text(p->time_format, flow->event->time) :
 					    xstrdup("N/A"),
-		.node = plain(xstrdup(flow->node)),
+		.node = plain_text(xstrdup(flow->node)),
 		.source = side(p, flow, true),
 		.destination = side(p, flow, false),
 		.type = type_text(flow),
 		.verdict = verdict(p, flow),
-		.summary = plain(xstrdup(flow->summary)),
+		.summary = plain_text(xstrdup(flow->summary)),
 	};
 }
 

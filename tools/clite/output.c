@@ -31,15 +31,6 @@ static void table_push(struct table *t, char *text)
 	t->cells[t->ncells++] = text;
 }
 
-/* A name from outside must not move the cursor or change colours. */
-static void plain(char *s)
-{
-	for (; *s; s++) {
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-	}
-}
-
 void table_cell(struct table *t, const char *fmt, ...)
 {
 	char *text = NULL;
@@ -49,7 +40,7 @@ void table_cell(struct table *t, const char *fmt, ...)
 	if (vasprintf(&text, fmt, ap) < 0)
 		out_of_memory();
 	va_end(ap);
-	plain(text);
+	plain_text(text);
 	table_push(t, text);
 }
 

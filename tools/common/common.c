@@ -46,6 +46,17 @@ char *xprintf(const char *fmt, ...)
 
 /* ---- lists of strings ------------------------------------------------------- */
 
+char *plain_text(char *text)
+{
+	for (unsigned char *s = (unsigned char *)text; *s; s++) {
+		if (*s < 0x20 || *s == 0x7f)
+			*s = '?';
+		else if (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0)
+			s[0] = s[1] = '?';
+	}
+	return text;
+}
+
 void strings_add(struct strings *list, const char *s)
 {
 	list->items = xrealloc(list->items, list->n + 2, sizeof(*list->items));

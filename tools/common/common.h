@@ -35,6 +35,10 @@ void *xcalloc(size_t n, size_t size);
 char *xstrdup(const char *s);
 char *xprintf(const char *fmt, ...) _printf_(1, 2);
 
+/* Texts from outside must not move the cursor or change colours: control characters of
+ * ASCII and of UTF-8 (U+0080 to U+009F) become '?'. Returns text. */
+char *plain_text(char *text);
+
 /* A growing list of strings. */
 struct strings {
 	char **items; /* ends with NULL, also when empty and items is not NULL */
