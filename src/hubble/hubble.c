@@ -171,7 +171,7 @@ static void listen_again(struct clite_hubble *h)
 		return;
 	h->deaf = false;
 	TAILQ_FOREACH(l, &h->listeners, entry)
-	listener_watch(h, l, true); /* those that are watched stay so */
+		listener_watch(h, l, true); /* those that are watched stay so */
 }
 
 static void timers(struct clite_hubble *h)
@@ -188,8 +188,7 @@ static void timers(struct clite_hubble *h)
 		check_lost(h, now_real()); /* no event may follow for long */
 		next = now + LOOK_INTERVAL;
 	}
-	TAILQ_FOREACH(c, &h->conns, entry)
-	{
+	TAILQ_FOREACH(c, &h->conns, entry) {
 		uint64_t at = conn_timers(c, now);
 
 		next = at < next ? at : next;
@@ -207,7 +206,7 @@ static void woken(struct clite_hubble *h)
 		return;
 	h->woken = false;
 	TAILQ_FOREACH(c, &h->conns, entry)
-	c->turn = true;
+		c->turn = true;
 }
 
 static void ready(struct clite_hubble *h, const struct epoll_event *e, uint32_t *served)

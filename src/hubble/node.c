@@ -127,8 +127,7 @@ const char *hub_announced(struct clite_hubble *h, const struct listener **ret)
 {
 	struct listener *l, *best = TAILQ_FIRST(&h->listeners);
 
-	TAILQ_FOREACH(l, &h->listeners, entry)
-	{
+	TAILQ_FOREACH(l, &h->listeners, entry) {
 		if (l->path && !l->announce)
 			continue;
 		best = l;
