@@ -33,8 +33,7 @@ struct clite_flow_reader_counts {
 	size_t sz;
 	uint64_t lines; /**< without empty ones */
 	uint64_t flows; /**< of them */
-	uint64_t
-		others; /**< of them: JSON, but no flow (lost events, states of nodes, events of agents) */
+	uint64_t others; /**< of them: JSON, but no flow (lost events, node states, agent events) */
 	uint64_t wrong; /**< of them: those that were an error */
 };
 

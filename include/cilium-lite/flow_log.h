@@ -35,9 +35,8 @@ struct clite_flow_log;
 
 /** \name Flags of a flow log.
  * @{ */
-#define CLITE_FLOW_LOG_COMPRESS \
-	(1u                     \
-	 << 0) /**< rotated files are compressed with gzip, in pieces of 128 KiB as lines are written */
+/** Rotated files are compressed with gzip, in pieces of 128 KiB as lines are written. */
+#define CLITE_FLOW_LOG_COMPRESS (1u << 0)
 /** @} */
 
 /** \name How many old files stay.
