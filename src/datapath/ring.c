@@ -72,7 +72,8 @@ static uint64_t lease_end(struct ring *r)
  * slot when ours was over has written another. */
 static bool lease_keep(struct ring *r)
 {
-	uint64_t lease = lease_end(r), held = r->lease;
+	uint64_t lease = lease_end(r);
+	__u64 held = r->lease; /* of the type that is compared: another long to clang */
 
 	if (!__atomic_compare_exchange_n(&r->place->lease, &held, lease, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_ACQUIRE))

@@ -463,8 +463,8 @@ static const char *const questions[] = {
 	"{'destination_identity':[1,2,9,10]}", "{'encrypted':[false]}", "{'encrypted':[true]}",
 	"{'source_label':['app=a']}", "{'destination_label':['reserved:world']}",
 	"{'source_label':['app=b'],'reply':[true],'protocol':['tcp','udp']}",
-	"{'source_ip':['10.0.0.1','10.0.0.2','fd00::1','fd00::2'],'source_port':['80','8080','1000','1001','2000'],"
-		"'protocol':['tcp','udp'],'verdict':['FORWARDED']}",
+	("{'source_ip':['10.0.0.1','10.0.0.2','fd00::1','fd00::2'],'source_port':['80','8080','1000','1001','2000'],"
+	 "'protocol':['tcp','udp'],'verdict':['FORWARDED']}"),
 };
 /* clang-format on */
 #define QUESTIONS (sizeof(questions) / sizeof(*questions))

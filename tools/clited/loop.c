@@ -57,9 +57,10 @@ void loop_forget(struct loop *l, struct watch *w)
 
 void loop_unwatch(struct loop *l, struct watch *w)
 {
-	_cleanup_close_ int fd = w->fd;
+	int fd = w->fd;
 
 	loop_forget(l, w);
+	closep(&fd);
 }
 
 /* ---- timers --------------------------------------------------------------- */
