@@ -197,7 +197,7 @@ test_clang14() {
 		skip "build clang14" "there is no clang-14"
 		return
 	fi
-	CC=clang-14 compile clang14 -Dclang=clang-14 -Dtools=false -Dpython=false &&
+	CC=clang-14 compile clang14 -Dclang=clang-14 -Dpython=false &&
 		run_suites clang14 bpf
 }
 
