@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Hubble's API: the instance's flows for hubble, its relay and its UI. */
+/* Hubble's API: the instance's flows for its clients. */
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
